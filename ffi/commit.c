@@ -1,0 +1,179 @@
+/* The commit protocol, writer's side. The caller holds the writer's lock.
+ *
+ *   begin     begin = seq + 1; fence; phase = DIRTY; working may change from here on
+ *   commit    runs = diff; redo page; seq odd; fence; stamp and copy each run; seq even; phase = CLEAN; wake readers
+ *   rollback  committed -> working where handed out; phase = CLEAN
+ *   recover   seq odd: roll forward from the redo page (all, if it is not valid). seq even and DIRTY: roll back.
+ *
+ * The moment seq turns odd decides: before it a crash rolls back, after it forward. The order of stamp before copy lets a reader
+ * find in the table, or in the redo page, every block whose bytes may be moving (read.c). */
+#include "segment.h"
+
+#ifdef MB_CRASH_POINTS
+uint32_t mb_crash_at;
+MB_EXPORT int64_t mb_crash_set(uint32_t n) {
+  mb_crash_at = n;
+  return 0;
+}
+void mb_point(void) {
+  if (mb_crash_at && --mb_crash_at == 0) raise(SIGKILL);
+}
+#endif
+
+static uint32_t redo_crc(const mb_redo *redo) {
+  uint32_t crc = (uint32_t)mb_crc32c((const uint8_t *)redo, offsetof(mb_redo, crc), 0);
+  return (uint32_t)mb_crc32c((const uint8_t *)redo->run, (uint64_t)redo->count * sizeof redo->run[0], crc);
+}
+
+bool mb_redo_valid(const mb_redo *redo, uint64_t seq, uint32_t block_count) {
+  if (redo->seq != seq || redo->count > MB_REDO_RUNS || redo_crc(redo) != redo->crc) return false;
+  for (uint32_t i = 0; i < redo->count; i++)
+    if (redo->run[i].count == 0 || redo->run[i].block >= block_count || redo->run[i].count > block_count - redo->run[i].block)
+      return false;
+  return true;
+}
+
+/* More runs than the page holds: neighbours closer than `gap` become one, with `gap` growing until they fit. A block too many in
+ * the page is stamped and sent without need after a crash, and only then. */
+static void redo_fill(mb_segment *s, uint64_t seq) {
+  mb_redo *redo = s->redo;
+  uint32_t count = 0;
+  for (uint32_t gap = 0;; gap = gap ? gap * 4 : 1) {
+    count = 0;
+    for (uint32_t i = 0; i < s->run_count; i++) {
+      const mb_run *run = s->runs + i;
+      if (count && run->block - (redo->run[count - 1].block + redo->run[count - 1].count) <= gap) {
+        redo->run[count - 1].count = run->block + run->count - redo->run[count - 1].block;
+        continue;
+      }
+      if (count == MB_REDO_RUNS) {
+        count++;
+        break;
+      }
+      redo->run[count].block = run->block;
+      redo->run[count++].count = run->count;
+    }
+    if (count <= MB_REDO_RUNS) break;
+  }
+  redo->seq = seq;
+  redo->count = count;
+  redo->crc = redo_crc(redo);
+}
+
+static void commit_copy(mb_segment *s, const mb_run *run, uint64_t version) {
+  uint64_t at = (uint64_t)run->block << s->block_shift;
+  mb_stamp(s, run, version);
+  MB_POINT();
+  mb_fence_release(); /* a reader that sees new bytes sees the stamp */
+  memcpy(s->committed + at, s->working + at, mb_run_bytes(s, run));
+  MB_POINT();
+}
+
+static int64_t commit_wake(mb_segment *s) {
+  s->unrung = 0;
+  return syscall(SYS_futex, &s->hot->notify, FUTEX_WAKE, 0x7fffffff, NULL, NULL, 0) < 0 ? mb_errno() : 0;
+}
+
+/* Copies what `s->runs` names, from odd to even. */
+static void commit_finish(mb_segment *s, uint64_t seq) {
+  for (uint32_t i = 0; i < s->run_count; i++) commit_copy(s, s->runs + i, (seq + 1) / 2);
+  mb_store_release(&s->hot->seq, seq + 1);
+  MB_POINT();
+  mb_store32_release(&s->hot->phase, MB_CLEAN);
+  MB_POINT();
+  mb_store32_release(&s->hot->notify, s->hot->notify + 1);
+}
+
+MB_EXPORT int64_t mb_begin(mb_segment *s) {
+  if (!s->writable) return MB_E_NOT_WRITER;
+  if (s->in_write) return MB_E_IN_WRITE;
+  mb_store_relaxed(&s->hot->begin, mb_load_relaxed(&s->hot->seq) + 1);
+  MB_POINT();
+  mb_fence_release(); /* who sees a byte of this transaction in working sees begin */
+  mb_store32_release(&s->hot->phase, MB_DIRTY);
+  MB_POINT();
+  s->in_write = true;
+  return 0;
+}
+
+/* Returns how many blocks changed; 0 makes no version. The new version is the one before plus one. */
+MB_EXPORT int64_t mb_commit(mb_segment *s) {
+  if (!s->in_write) return MB_E_NOT_IN_WRITE;
+  s->in_write = false;
+  mb_collect_touched(s);
+  if (mb_guard_hit(s->guard_slot)) return MB_E_TRUNCATED;
+  if (s->run_count == 0) {
+    mb_store32_release(&s->hot->phase, MB_CLEAN);
+    return 0;
+  }
+  uint64_t seq = mb_load_relaxed(&s->hot->seq) + 1;
+  MB_POINT();
+  redo_fill(s, seq);
+  MB_POINT();
+  mb_store_release(&s->hot->seq, seq);
+  MB_POINT();
+  mb_fence_release(); /* who sees a byte of this commit in committed sees seq odd */
+  int64_t blocks = 0;
+  for (uint32_t i = 0; i < s->run_count; i++) blocks += s->runs[i].count;
+  commit_finish(s, seq);
+  /* A wake is a system call. Most commits leave it to mb_ring, called once per turn of the event loop; a loop that never yields
+   * rings every 1,024 commits. Counting waiters instead would need write permission in every reader. */
+  if (++s->unrung == 1024) commit_wake(s);
+  return mb_guard_hit(s->guard_slot) ? MB_E_TRUNCATED : blocks;
+}
+
+/* Wakes processes that wait for a commit, if there were any since the last ring. */
+MB_EXPORT int64_t mb_ring(mb_segment *s) { return s->unrung ? commit_wake(s) : 0; }
+
+static void rollback_runs(mb_segment *s) {
+  for (uint32_t i = 0; i < s->run_count; i++) {
+    uint64_t at = (uint64_t)s->runs[i].block << s->block_shift;
+    memcpy(s->working + at, s->committed + at, mb_run_bytes(s, s->runs + i));
+    MB_POINT();
+  }
+  mb_store_relaxed(&s->hot->rollbacks, s->hot->rollbacks + 1);
+  mb_store32_release(&s->hot->phase, MB_CLEAN);
+}
+
+MB_EXPORT int64_t mb_rollback(mb_segment *s) {
+  if (!s->in_write) return MB_E_NOT_IN_WRITE;
+  s->in_write = false;
+  mb_collect_touched(s);
+  rollback_runs(s);
+  return mb_guard_hit(s->guard_slot) ? MB_E_TRUNCATED : 0;
+}
+
+static void recover_forward(mb_segment *s, uint64_t seq) {
+  if (mb_redo_valid(s->redo, seq, s->block_count)) {
+    s->run_count = s->redo->count;
+    for (uint32_t i = 0; i < s->run_count; i++) {
+      s->runs[i].block = s->redo->run[i].block;
+      s->runs[i].count = s->redo->run[i].count;
+    }
+  } else {
+    s->run_count = 1;
+    s->runs[0].block = 0;
+    s->runs[0].count = s->block_count;
+  }
+  commit_finish(s, seq);
+}
+
+static void recover_back(mb_segment *s, uint64_t seq) {
+  mb_store_relaxed(&s->hot->begin, seq + 1); /* readers of the odd state before must not take the bytes below for theirs */
+  mb_fence_release();
+  MB_POINT();
+  mb_collect_all(s);
+  rollback_runs(s);
+}
+
+/* Brings a segment whose writer died back to a version. Returns 0: was clean, 1: rolled forward, 2: rolled back. Idempotent. */
+int64_t mb_recover(mb_segment *s) {
+  uint64_t seq = mb_load_acquire(&s->hot->seq);
+  bool odd = seq & 1;
+  if (!odd && mb_load32_acquire(&s->hot->phase) == MB_CLEAN) return 0;
+  if (odd) recover_forward(s, seq);
+  else recover_back(s, seq);
+  mb_store_relaxed(&s->hot->recoveries, s->hot->recoveries + 1);
+  commit_wake(s);
+  return odd ? 1 : 2;
+}

@@ -1,0 +1,54 @@
+/* Moving regions: rows of a box into one buffer, received bytes to where they belong. Pieces are doubles, exact below 2^53. */
+#include "segment.h"
+
+#define COPY_CHUNK 4096
+
+static bool copy_read(const double *from, uint64_t *into) {
+  if (!(*from >= 0) || *from > 9007199254740991.0) return false;
+  *into = (uint64_t)(int64_t)*from;
+  return true;
+}
+
+/* into = the bytes of `count` runs (offset, bytes) of `from`, one after the other. Returns how many bytes that were. */
+MB_EXPORT int64_t mb_gather(uint8_t *into, uint64_t into_bytes, const uint8_t *from, uint64_t from_bytes, const double *runs,
+                            uint64_t count) {
+  uint64_t at = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    uint64_t offset, bytes;
+    if (!copy_read(runs + 2 * i, &offset) || !copy_read(runs + 2 * i + 1, &bytes)) return MB_E_RANGE;
+    if (!mb_inside(offset, bytes, from_bytes) || !mb_inside(at, bytes, into_bytes)) return MB_E_RANGE;
+    memcpy(into + at, from + offset, bytes);
+    at += bytes;
+  }
+  return (int64_t)at;
+}
+
+/* Inside a transaction: writes `count` pieces (image offset, offset in `from`, bytes) into the working image. Only what differs is
+ * written and marked as touched, so that applying what is already there makes no version and costs no copy. */
+MB_EXPORT int64_t mb_scatter(mb_segment *s, const uint8_t *from, uint64_t from_bytes, const double *pieces, uint64_t count) {
+  if (!s->in_write) return MB_E_NOT_IN_WRITE;
+  for (uint64_t i = 0; i < count; i++) {
+    uint64_t to, at, bytes;
+    if (!copy_read(pieces + 3 * i, &to) || !copy_read(pieces + 3 * i + 1, &at) || !copy_read(pieces + 3 * i + 2, &bytes))
+      return MB_E_RANGE;
+    if (!mb_inside(to, bytes, s->image_bytes) || !mb_inside(at, bytes, from_bytes)) return MB_E_RANGE;
+    while (bytes) {
+      uint64_t step = bytes < COPY_CHUNK ? bytes : COPY_CHUNK;
+      if (memcmp(s->working + to, from + at, step) != 0) {
+        memcpy(s->working + to, from + at, step);
+        mb_touch_range(s, to, step);
+      }
+      to += step;
+      at += step;
+      bytes -= step;
+    }
+  }
+  return mb_guard_hit(s->guard_slot) ? MB_E_TRUNCATED : 0;
+}
+
+/* The limits that the benchmarks hold the library against, reached through the same binding. */
+MB_EXPORT int64_t mb_memcpy(uint8_t *into, const uint8_t *from, uint64_t bytes) {
+  memcpy(into, from, bytes);
+  return 0;
+}
+MB_EXPORT int64_t mb_memcmp(const uint8_t *a, const uint8_t *b, uint64_t bytes) { return memcmp(a, b, bytes) != 0; }

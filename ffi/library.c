@@ -1,0 +1,22 @@
+/* The whole library as one translation unit, the form in which both compilers build it. */
+#include "platform.h"
+
+#include "cpu.c"
+#include "crc32c.c"
+#include "crc32c_sse42.c"
+#include "sha256_portable.c"
+#include "sha256_shani.c"
+#include "dispatch.c"
+#include "sha256.c"
+#include "selftest.c"
+
+#include "layout.c"
+#include "table.c"
+#include "guard.c"
+#include "diff.c"
+#include "commit.c"
+#include "read.c"
+#include "segment.c"
+#include "lock.c"
+#include "copy.c"
+#include "notify.c"

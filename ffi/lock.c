@@ -1,0 +1,50 @@
+/* The lock file beside a segment: one byte per right, held by open file description locks. They belong to the descriptor, so
+ * closing another descriptor of the same file does not drop them (as POSIX locks do), and the kernel frees them when the holder
+ * dies. The file is never mapped: a mapping would keep the description, and the lock, alive. */
+#include "segment.h"
+
+static struct flock lock_byte(int64_t byte, int type) {
+  struct flock lock;
+  memset(&lock, 0, sizeof lock);
+  lock.l_type = (short)type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = byte;
+  lock.l_len = 1;
+  return lock;
+}
+
+MB_EXPORT int64_t mb_lock_open(const char *path, int32_t create) {
+  int fd = open(path, (create ? O_CREAT : 0) | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  return fd < 0 ? mb_errno() : fd;
+}
+
+MB_EXPORT int64_t mb_lock_close(int32_t fd) { return close(fd) ? mb_errno() : 0; }
+
+/* Never waits: -EAGAIN when somebody else holds the byte. */
+MB_EXPORT int64_t mb_lock_take(int32_t fd, int64_t byte, int32_t exclusive) {
+  struct flock lock = lock_byte(byte, exclusive ? F_WRLCK : F_RDLCK);
+  return fcntl(fd, F_OFD_SETLK, &lock) ? mb_errno() : 0;
+}
+
+MB_EXPORT int64_t mb_lock_drop(int32_t fd, int64_t byte) {
+  struct flock lock = lock_byte(byte, F_UNLCK);
+  return fcntl(fd, F_OFD_SETLK, &lock) ? mb_errno() : 0;
+}
+
+/* 1 when another description holds the byte in any way. */
+MB_EXPORT int64_t mb_lock_held(int32_t fd, int64_t byte) {
+  struct flock lock = lock_byte(byte, F_WRLCK);
+  if (fcntl(fd, F_OFD_GETLK, &lock)) return mb_errno();
+  return lock.l_type != F_UNLCK;
+}
+
+/* Whether `path` still names the file behind `fd`: a cleaner may have removed it between open and lock. */
+MB_EXPORT int64_t mb_lock_is(int32_t fd, const char *path) {
+  struct stat ours, named;
+  if (mb_fstat(fd, &ours)) return mb_errno();
+  int other = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (other < 0) return errno == ENOENT ? 0 : mb_errno();
+  int failed = mb_fstat(other, &named);
+  close(other);
+  return failed ? mb_errno() : ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}

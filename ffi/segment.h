@@ -1,0 +1,78 @@
+/* A mapped segment, inside the library. */
+#ifndef MB_SEGMENT_H
+#define MB_SEGMENT_H
+
+#include "hash.h"
+#include "memblast.h"
+
+#define MB_LEVELS_MAX 5 /* 64^4 > MB_BLOCKS_MAX, and the leaves */
+
+typedef struct { uint32_t block, count; } mb_run;
+
+typedef struct {
+  uint8_t *base;
+  uint64_t bytes;
+  int fd;
+  bool writable;   /* mapped for writing; who may write now is the lock's matter */
+  bool in_write;
+  int guard_slot;
+  mb_hot *hot;
+  mb_redo *redo;
+  uint8_t *working, *committed, *schema;
+  uint64_t image_bytes, meta_offset, features;
+  uint32_t schema_bytes, block_shift, block_count;
+  uint32_t level_count;
+  uint32_t level_entries[MB_LEVELS_MAX];
+  uint64_t *level[MB_LEVELS_MAX]; /* [0] has the version of every block, [n + 1] the maxima of 64 entries of [n] */
+  uint8_t incarnation[16], boot_id[16];
+  /* The writer's private notes: a bit per block handed out for writing, a bit per 32 of those, and the runs of this commit. */
+  uint32_t *touched, *touched_summary;
+  uint32_t touched_words, summary_words;
+  mb_run *runs;
+  uint32_t run_count, run_capacity;
+  uint32_t unrung; /* commits since sleeping readers were last woken */
+} mb_segment;
+
+/* layout.c: where everything lies; pure, the fuzzer's door */
+int64_t mb_layout(mb_header *header, uint64_t image_bytes, uint64_t schema_bytes);
+int64_t mb_check_header(const uint8_t *copy, uint64_t copy_bytes, uint64_t file_bytes);
+uint32_t mb_header_crc(const uint8_t *bytes, uint64_t header_bytes);
+
+/* diff.c */
+void mb_collect_touched(mb_segment *s);
+void mb_collect_all(mb_segment *s);
+void mb_touch_range(mb_segment *s, uint64_t offset, uint64_t bytes);
+
+/* table.c */
+void mb_stamp(mb_segment *s, const mb_run *run, uint64_t version);
+uint32_t mb_next_changed(const mb_segment *s, uint32_t block, uint32_t end, uint64_t version);
+
+/* commit.c */
+int64_t mb_recover(mb_segment *s);
+bool mb_redo_valid(const mb_redo *redo, uint64_t seq, uint32_t block_count);
+
+/* guard.c */
+int mb_guard_add(void *base, uint64_t bytes);
+void mb_guard_remove(int slot);
+bool mb_guard_hit(int slot);
+
+
+
+/* A test build (-DMB_CRASH_POINTS) dies at the N-th point it passes; anywhere else a point is nothing. */
+#ifdef MB_CRASH_POINTS
+void mb_point(void);
+#define MB_POINT() mb_point()
+#else
+#define MB_POINT() ((void)0)
+#endif
+
+static inline uint64_t mb_block_bytes(const mb_segment *s) { return 1ull << s->block_shift; }
+
+/* The last block may be cut short by the end of the image. */
+static inline uint64_t mb_run_bytes(const mb_segment *s, const mb_run *run) {
+  uint64_t from = (uint64_t)run->block << s->block_shift, bytes = (uint64_t)run->count << s->block_shift;
+  return from + bytes > s->image_bytes ? s->image_bytes - from : bytes;
+}
+
+static inline bool mb_inside(uint64_t offset, uint64_t bytes, uint64_t limit) { return offset <= limit && bytes <= limit - offset; }
+#endif
