@@ -1,0 +1,40 @@
+import { check } from "./failure.ts";
+import { library } from "./library.ts";
+import type { Segment } from "./segment.ts";
+
+/**
+ * Calls back after commits to a segment by any process, at least once after the last one. Sleeps in the kernel while nothing is
+ * committed. Close it before its segment.
+ */
+export class Doorbell implements Disposable {
+  #handle: number;
+  #socket: { end(): void } | null = null;
+
+  private constructor(handle: number) {
+    this.#handle = handle;
+  }
+
+  static async open(segment: Segment, onRing: () => void): Promise<Doorbell> {
+    const out = new BigInt64Array(2);
+    check(library.doorbellOpen(segment.handle, out), `wait for commits to ${segment.name}`);
+    const bell = new Doorbell(Number(out[0]));
+    bell.#socket = await Bun.connect({
+      // @ts-expect-error: `fd` takes over an open socket; the types do not know it yet
+      fd: Number(out[1]),
+      socket: { data: () => onRing() },
+    });
+    if (bell.#handle === 0) bell.#socket.end();
+    return bell;
+  }
+
+  close(): void {
+    if (this.#handle === 0) return;
+    library.doorbellClose(this.#handle);
+    this.#handle = 0;
+    this.#socket?.end();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
