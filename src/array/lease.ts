@@ -1,0 +1,22 @@
+/** Told which bytes of the image are about to be written: offset and length, both in bytes from the start of the image. */
+export type Touch = (byteOffset: number, byteLength: number) => void;
+
+/**
+ * The right to use a view, shared by every array and slice handed out together. Whoever owns the memory opens it for
+ * one transaction and closes it at the end; the arrays themselves live on and work again in the next one.
+ * `touch === null` means that the views may be read only.
+ */
+export class Lease {
+  open: boolean;
+  readonly touch: Touch | null;
+
+  constructor(touch: Touch | null, open = true) {
+    this.open = open;
+    this.touch = touch;
+  }
+
+  /** For views that may be read for as long as their memory is there. */
+  static readOnly(): Lease {
+    return new Lease(null);
+  }
+}
