@@ -1,0 +1,71 @@
+import { MemblastError } from "../errors.ts";
+import { type Address, formatAddress } from "./address.ts";
+
+/** Why a connection could not be made: `details.reason` of CONNECT_FAILED. */
+export type ConnectReason =
+  "refused" | "timeout" | "aborted" | "unknown host" | "unreachable" | "closed" | "tls" | "system";
+
+const advice: Record<ConnectReason, string> = {
+  refused: "nothing listens there: start the other side, or check the address",
+  timeout: "no answer came in time: check the address and any firewall, or allow more time",
+  aborted: "the attempt was called off",
+  "unknown host": "the host's name is not known: check its spelling and the name service",
+  unreachable: "there is no way to that network or host: check the address and the route",
+  closed: "the other side closed it at once: it may have too many links",
+  tls: "the TLS handshake failed: check the certificate, its name and dates, and the `ca` it is verified by",
+  system: "the system refused: see the cause",
+};
+
+/** CONNECT_FAILED; `details`: address, reason, and `systemCode` where the system or TLS gave one. */
+export function connectFailed(address: Address, reason: ConnectReason, cause?: unknown): MemblastError {
+  const text = formatAddress(address);
+  const systemCode = codeOf(cause);
+  const said = cause instanceof Error && reason === "tls" ? ` (${cause.message})` : "";
+  return new MemblastError(
+    "CONNECT_FAILED",
+    `No connection to ${text}: ${advice[reason]}${said}.`,
+    { address: text, reason, ...(systemCode && { systemCode }) },
+    cause,
+  );
+}
+
+export function addressInUse(address: Address, why: string, cause?: unknown): MemblastError {
+  const text = formatAddress(address);
+  return new MemblastError(
+    "ADDRESS_IN_USE",
+    `Cannot listen on ${text}: ${why}.`,
+    {
+      address: text,
+      ...("port" in address && { port: address.port }),
+      ...("path" in address && { path: address.path }),
+    },
+    cause,
+  );
+}
+
+/** LINK_CLOSED, the cause that a broken link is closed with. */
+export function linkClosed(
+  description: string,
+  why: string,
+  details: Record<string, unknown> = {},
+  cause?: unknown,
+): MemblastError {
+  const systemCode = codeOf(cause);
+  return new MemblastError(
+    "LINK_CLOSED",
+    `The link ${description} ended: ${why}.`,
+    { link: description, ...details, ...(systemCode && { systemCode }) },
+    cause,
+  );
+}
+
+/** The error's `code` where it has a textual one, such as "ECONNRESET". */
+export function codeOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null | undefined)?.code;
+  return typeof code === "string" ? code : undefined;
+}
+
+/** What a handler threw, as an Error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

@@ -1,0 +1,120 @@
+import type { Address } from "./address.ts";
+import type { TlsOptions } from "./tls.ts";
+
+/**
+ * One connection, seen as two byte streams. Bytes arrive whole and in order or the link ends; how they are cut into
+ * pieces means nothing. Every implementation passes the same suite (tests/transport/contract.ts).
+ *
+ * No verb calls a handler before it returns: what follows from it is reported in a later job.
+ */
+export interface Link {
+  /** For people: "tcp to 127.0.0.1:7010", "tcp from 127.0.0.1:53422". */
+  readonly description: string;
+  /** The other end's address as text, without a scheme for TCP; of a unix socket, the path that was dialled. */
+  readonly remote: string;
+  /** "closing" from `close()` until the end has been reached, then "closed". */
+  readonly state: LinkState;
+  /** Bytes accepted by `write` that have not been handed to the system yet. */
+  readonly queuedBytes: number;
+
+  /**
+   * Takes all the parts, in order. The bytes must stay unchanged until `queuedBytes` is 0 again: large parts are
+   * borrowed, not copied. False means that the other side does not keep up and that `onDrain` will say when all is
+   * gone; what was written is queued nevertheless, and so would be more, without a limit: stop. True means go on.
+   * On a link that is closing or closed nothing is taken and false comes back; `onClose` tells, or has told.
+   */
+  write(parts: readonly Uint8Array[]): boolean;
+
+  /** Stops `onBytes` at once, until `resume`; the other side then feels it as backpressure. A pause hides the other side's end, too. */
+  pause(): void;
+  resume(): void;
+
+  /**
+   * Ends in good order: sends what is queued, then the end mark, and waits for the other side's, for at most
+   * `closeTimeoutMs`. From now on arriving bytes are thrown away, and `onClose` is the only event left.
+   */
+  close(): void;
+
+  /**
+   * Ends at once; what is queued is lost. `onClose` gets the cause. The other side sees a broken link, except on a unix
+   * socket, which knows no reset: there it sees an end in good order.
+   */
+  abort(cause?: Error): void;
+}
+
+export type LinkState = "open" | "closing" | "closed";
+
+/**
+ * What a link reports. An error thrown in here aborts that link, with the error as the cause; it never travels further.
+ */
+export interface LinkHandler {
+  /** First of all events; for TLS after the handshake. */
+  onOpen?(link: Link): void;
+  /** The bytes are the receiver's to keep: no buffer is used twice. */
+  onBytes(link: Link, bytes: Uint8Array): void;
+  /** After a `write` that returned false: everything has been handed over, write again. */
+  onDrain?(link: Link): void;
+  /**
+   * Exactly once, and last. Without a cause both sides ended in good order; with one the link broke, and bytes of
+   * either direction may be missing: LINK_CLOSED, or what was given to `abort` or thrown by a handler.
+   */
+  onClose(link: Link, cause?: Error): void;
+}
+
+/** Chooses who handles an arriving link, before its `onOpen`; null refuses it: it is closed at once, without an event. */
+export type Accept = (link: Link) => LinkHandler | null;
+
+export interface ListenOptions {
+  /**
+   * Links of this listener at one time; more are accepted and closed at once, because a listener that may not accept
+   * spins. Lowered to what the process may open in files, less a reserve. Default 1024.
+   */
+  readonly connectionsMax?: number;
+  /** How long `close()` of a link may take. Default 5000. */
+  readonly closeTimeoutMs?: number;
+  /** How long a TLS handshake may take. Default 3000. */
+  readonly handshakeTimeoutMs?: number;
+  /** For `tls:` and `wss:`, needed there: `cert` and `key` at least. */
+  readonly tls?: TlsOptions;
+}
+
+export interface ConnectOptions {
+  /** From the call until the link is open, name look-up and TLS handshake included. Default 5000. */
+  readonly timeoutMs?: number;
+  /** Calls off the attempt; once the link is open it has no effect. */
+  readonly signal?: AbortSignal;
+  /** How long `close()` of the link may take. Default 5000. */
+  readonly closeTimeoutMs?: number;
+  /** For `tls:` and `wss:`. The other side's certificate is verified by default. */
+  readonly tls?: TlsOptions;
+}
+
+export interface Listener {
+  /** Where it listens, with the real port where 0 was asked for. */
+  readonly address: Address;
+  /** Links that it has accepted and that are not closed. */
+  readonly connections: number;
+  /** Links that it has turned away because there were too many. */
+  readonly refused: number;
+  /** Accepts no more; a unix socket's file is removed. Links that stand are left alone. May be called twice. */
+  close(): void;
+}
+
+/** Opens links: real ones (`endpoint.ts`) or simulated ones (`loopback.ts`). */
+export interface Transport {
+  /**
+   * Rejects with ADDRESS_IN_USE where the port or socket file is taken by a live listener, INVALID_ADDRESS where
+   * this machine cannot listen there, INVALID_OPTION.
+   */
+  listen(address: Address, accept: Accept, options?: ListenOptions): Promise<Listener>;
+  /**
+   * Resolves after `onOpen`. Rejects with CONNECT_FAILED, whose `details.reason` is "refused", "timeout", "aborted",
+   * "unknown host", "unreachable", "closed", "tls" or "system"; then no handler is ever called.
+   */
+  connect(address: Address, handler: LinkHandler, options?: ConnectOptions): Promise<Link>;
+}
+
+export const defaultCloseTimeoutMs = 5000;
+export const defaultConnectTimeoutMs = 5000;
+export const defaultHandshakeTimeoutMs = 3000;
+export const defaultConnectionsMax = 1024;

@@ -1,0 +1,72 @@
+import { fail, MemblastError } from "../errors.ts";
+
+type Pem = string | Uint8Array;
+
+/** TLS 1.2 or newer, always. Certificates and keys are PEM text, not file names. */
+export interface TlsOptions {
+  /** The own certificate, followed by those between it and the authority. Needed for listening. */
+  readonly cert?: Pem;
+  readonly key?: Pem;
+  readonly passphrase?: string;
+  /** The authorities that the other side's certificate may come from, in place of the well-known ones. */
+  readonly ca?: Pem | readonly Pem[];
+  /** Certificates that are revoked. */
+  readonly crl?: Pem | readonly Pem[];
+  /** Listening: a link must show a certificate that `ca` vouches for. */
+  readonly clientCertificates?: boolean;
+  /** Connecting: the name that the other side's certificate must bear, where it is not the address's host. */
+  readonly serverName?: string;
+  /** Connecting: takes any certificate. Anyone in between can then read and change everything. */
+  readonly insecure?: boolean;
+}
+
+export function listenTls(options: TlsOptions | undefined): Bun.TLSOptions {
+  if (!options?.cert || !options.key) {
+    return fail("INVALID_OPTION", "Listening with TLS needs `tls: { cert, key }`, both as PEM text.");
+  }
+  if (options.clientCertificates && !options.ca) {
+    fail("INVALID_OPTION", "`tls.clientCertificates` needs `tls.ca`, the authority that vouches for them.");
+  }
+  return {
+    ...credentials(options),
+    requestCert: options.clientCertificates === true,
+    rejectUnauthorized: true,
+  };
+}
+
+export function connectTls(options: TlsOptions | undefined, host: string): Bun.TLSOptions {
+  return {
+    ...credentials(options ?? {}),
+    // Said outright, because an environment variable could turn the default off.
+    rejectUnauthorized: options?.insecure !== true,
+    serverName: options?.serverName ?? host,
+  };
+}
+
+/** INVALID_OPTION if the error says that a certificate or key could not be used, else null. */
+export function badCredentials(error: unknown): MemblastError | null {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code !== "string" || !/^ERR_(OSSL|BORINGSSL)/.test(code)) return null;
+  const why = error instanceof Error ? error.message : code;
+  return new MemblastError(
+    "INVALID_OPTION",
+    `A certificate, key or authority in \`tls\` cannot be used (${why}); give each as PEM text, the key fitting the certificate.`,
+    { systemCode: code },
+    error,
+  );
+}
+
+function credentials(options: TlsOptions): Bun.TLSOptions {
+  const { cert, key, passphrase, ca, crl } = options;
+  return {
+    ...(cert !== undefined && { cert: text(cert) }),
+    ...(key !== undefined && { key: text(key) }),
+    ...(passphrase !== undefined && { passphrase }),
+    ...(ca !== undefined && { ca: [ca].flat().map(text) }),
+    ...(crl !== undefined && { crl: [crl].flat().map(text) }),
+  };
+}
+
+function text(pem: Pem): string {
+  return typeof pem === "string" ? pem : new TextDecoder().decode(pem);
+}
