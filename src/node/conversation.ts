@@ -1,0 +1,149 @@
+import { crc32c } from "../memory/digest.ts";
+import { encodeMessage } from "../protocol/encode.ts";
+import { ProtocolFault } from "../protocol/fault.ts";
+import { Framer } from "../protocol/framer.ts";
+import type { CloseCause, LinkAction, LinkEvent } from "../protocol/session.ts";
+import type { Link, LinkHandler } from "../transport/link.ts";
+import { Alarm } from "./alarm.ts";
+import type { World } from "./world.ts";
+
+/** One of the two pure session machines. */
+export interface Session<State, Event, Action> {
+  readonly step: (state: State, event: Event) => readonly [State, Action[]];
+  readonly deadline: (state: State) => number | null;
+}
+
+/** What differs between the two ends of a link. */
+export interface ConversationOwner<Event, Action> {
+  /** The session's first event. */
+  opened(): Event;
+  perform(action: Exclude<Action, LinkAction>): void;
+  /** The link takes bytes again. */
+  drained(): void;
+  /** Last of all. */
+  closed(cause: CloseCause): void;
+}
+
+type Performed<Action> = Exclude<Action, LinkAction>;
+
+/** Joins a session to a link: cuts bytes into frames, steps the session, sends what it says, and rings it at its deadline. */
+export class Conversation<State, Event, Action extends { readonly kind: string }> implements LinkHandler {
+  state: State;
+  /** What ended the link, as far as is known. */
+  cause: CloseCause = { kind: "cut" };
+  isBlocked = false;
+  sentBytes = 0;
+  receivedBytes = 0;
+  readonly #session: Session<State, Event | LinkEvent, Action | LinkAction>;
+  readonly #world: World;
+  readonly #owner: ConversationOwner<Event, Action>;
+  readonly #framer = new Framer(crc32c);
+  readonly #alarm: Alarm;
+  #link: Link | null = null;
+
+  constructor(
+    initial: State,
+    session: Session<State, Event | LinkEvent, Action | LinkAction>,
+    world: World,
+    owner: ConversationOwner<Event, Action>,
+  ) {
+    this.state = initial;
+    this.#session = session;
+    this.#world = world;
+    this.#owner = owner;
+    this.#alarm = new Alarm(world, () => this.step({ kind: "tick", now: world.now() }));
+  }
+
+  get isLinked(): boolean {
+    return this.#link !== null && this.#link.state !== "closed";
+  }
+
+  get remote(): string {
+    return this.#link?.remote ?? "";
+  }
+
+  /** Bytes that the other end has not taken yet. */
+  get queuedBytes(): number {
+    return this.#link?.queuedBytes ?? 0;
+  }
+
+  onOpen(link: Link): void {
+    this.#link = link;
+    this.step(this.#owner.opened());
+  }
+
+  onBytes(_: Link, bytes: Uint8Array): void {
+    const now = this.#world.now();
+    this.receivedBytes += bytes.byteLength;
+    this.#framer.push(bytes);
+    let frames = 0;
+    for (let frame = this.#framer.next(); frame !== null; frame = this.#framer.next(), frames++) {
+      if (frame instanceof ProtocolFault) {
+        this.step({ kind: "fault", fault: frame, now });
+        return;
+      }
+      this.step({ kind: "frame", frame, now });
+    }
+    if (frames === 0) this.step({ kind: "heard", now });
+  }
+
+  onDrain(): void {
+    this.isBlocked = false;
+    this.#owner.drained();
+    if (!this.isBlocked) this.step({ kind: "writable", now: this.#world.now() });
+  }
+
+  onClose(_: Link, error?: Error): void {
+    this.step({ kind: "linkClosed", now: this.#world.now() });
+    this.#alarm.close();
+    if (error && this.cause.kind === "cut") this.cutBy = error;
+    this.#owner.closed(this.cause);
+  }
+  /** Why the link broke, where the system said so. */
+  cutBy: Error | null = null;
+
+  step(event: Event | LinkEvent): void {
+    const [state, actions] = this.#session.step(this.state, event);
+    this.state = state;
+    for (const action of actions) this.#perform(action);
+    this.#alarm.set(this.#session.deadline(this.state));
+  }
+
+  #perform(action: Action | LinkAction): void {
+    switch (action.kind) {
+      case "send":
+        return this.write(encodeMessage(crc32c, (action as LinkAction & { kind: "send" }).message));
+      case "frameLimit":
+        return this.#framer.limitPayload((action as LinkAction & { kind: "frameLimit" }).payloadBytesMax);
+      case "close":
+        this.cause = (action as LinkAction & { kind: "close" }).cause;
+        return this.#link?.close();
+      default:
+        return this.#owner.perform(action as Performed<Action>);
+    }
+  }
+
+  write(views: readonly Uint8Array[]): void {
+    if (!this.#link) return;
+    for (const view of views) this.sentBytes += view.byteLength;
+    if (this.#link.write(views) || this.isBlocked || this.#link.state !== "open") return;
+    this.isBlocked = true;
+    this.step({ kind: "unwritable", now: this.#world.now() });
+  }
+
+  close(reason: string): void {
+    this.step({ kind: "closeRequested", reason, now: this.#world.now() });
+  }
+}
+
+/** In words, for events and errors. */
+export function causeText(cause: CloseCause, cutBy: Error | null = null): string {
+  switch (cause.kind) {
+    case "fault":
+      return `${cause.by === "us" ? "closed by this side" : "closed by the peer"}: ${cause.fault.code}: ${cause.fault.message}`;
+    case "bye":
+      return cause.by === "us" ? `closed: ${cause.reason}` : `the peer said goodbye: ${cause.reason}`;
+    case "cut":
+      return cutBy?.message ?? "the link was cut";
+  }
+}

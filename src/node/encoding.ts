@@ -1,0 +1,74 @@
+import { type Runs, totalBytes } from "../delta/runs.ts";
+import { crc32c } from "../memory/digest.ts";
+import { type EncodedPart, encodeDeltaPart } from "../protocol/encode.ts";
+import { type DeltaHead, headBytesOf } from "../protocol/part.ts";
+import { splitRuns } from "../protocol/split.ts";
+import type { Storage } from "./storage.ts";
+
+/** Parts that stay for the next follower in a row; one that is further behind has them gathered again. */
+const recentParts = 16;
+
+/** One follower's way through an encoding. */
+export interface Reading {
+  readonly subscription: number;
+  readonly encoding: Encoding;
+  /** The part to be sent next. */
+  next: number;
+}
+
+/**
+ * A delta for any number of followers, gathered part by part as they take it: while nothing is committed the image itself is the
+ * copy. {@link Encoding.freeze} gathers, just before a commit, the parts that somebody still needs; so every part is of version
+ * `to`, and a delta that is on its way costs memory only if the writer overtakes it.
+ */
+export class Encoding {
+  readonly from: number;
+  readonly to: number;
+  readonly readings = new Set<Reading>();
+  readonly #storage: Storage;
+  readonly #head: DeltaHead;
+  readonly #pieces: readonly Float64Array[];
+  readonly #parts = new Map<number, EncodedPart>();
+  #isFrozen = false;
+
+  constructor(storage: Storage, head: DeltaHead, runs: Runs) {
+    this.from = head.from;
+    this.to = head.to;
+    this.#storage = storage;
+    this.#head = head;
+    this.#pieces = [...splitRuns(runs, headBytesOf(head.meta, head.root))];
+  }
+
+  get partCount(): number {
+    return this.#pieces.length;
+  }
+
+  part(index: number): EncodedPart {
+    const known = this.#parts.get(index);
+    if (known) return known;
+    const part = this.#gather(index);
+    this.#parts.set(index, part);
+    if (!this.#isFrozen) this.#parts.delete(index - recentParts);
+    return part;
+  }
+
+  /** The image is about to change. */
+  freeze(): void {
+    let first = this.partCount;
+    for (const { next } of this.readings) first = Math.min(first, next);
+    this.#isFrozen = true;
+    for (let index = first; index < this.partCount; index++) this.part(index);
+  }
+
+  #gather(index: number): EncodedPart {
+    const runs = this.#pieces[index]! as Runs;
+    const data = new Uint8Array(totalBytes(runs));
+    this.#storage.segment.gather(runs, data);
+    return encodeDeltaPart(crc32c, {
+      head: index === 0 ? this.#head : null,
+      last: index === this.partCount - 1,
+      runs,
+      data: data.byteLength ? [data] : [],
+    });
+  }
+}

@@ -1,0 +1,196 @@
+import { MerkleTree } from "../integrity/merkle.ts";
+import { regionRuns, type Region } from "../delta/region.ts";
+import { RunIndex } from "../delta/run-index.ts";
+import { normalise, type Runs, totalBytes, union } from "../delta/runs.ts";
+import { SubscribedSpace } from "../delta/space.ts";
+import { hasher } from "../memory/digest.ts";
+import { leafBytes } from "../protocol/limits.ts";
+import { Encoding, type Reading } from "./encoding.ts";
+import type { Storage } from "./storage.ts";
+
+/** What an encoding is made of. */
+interface Content {
+  readonly kind: "full" | "delta" | "repair";
+  /** Where the delta starts on the wire. */
+  readonly from: number;
+  readonly to: number;
+  readonly runs: Runs;
+  readonly metaChanged: boolean;
+}
+
+/** A link that follows feeds. */
+export interface Follower {
+  /** There is a newer version of what these subscriptions follow. */
+  committed(version: number, subscriptions: Iterable<number>): void;
+}
+
+/**
+ * What all followers of the same regions share: the bytes they follow, the encodings of what changed, and the Merkle tree over
+ * them. A thousand followers that come back at once cost one encoding.
+ */
+export class Feed {
+  readonly runs: Runs;
+  readonly bytes: number;
+  readonly verified: boolean;
+  readonly #storage: Storage;
+  readonly #space: SubscribedSpace;
+  #tree: MerkleTree | null = null;
+  #treeVersion = 0;
+  #encodings = new Map<number | "full", Encoding>();
+  #encodedVersion = -1;
+  /** Who follows it: subscription numbers by link. */
+  readonly followers = new Map<Follower, Set<number>>();
+  /** Times a delta was encoded, for whoever wants to see that it is shared. */
+  encoded = 0;
+
+  constructor(storage: Storage, runs: Runs, verified: boolean) {
+    this.#storage = storage;
+    this.runs = runs;
+    this.bytes = totalBytes(runs);
+    this.verified = verified;
+    this.#space = new SubscribedSpace(runs);
+  }
+
+  /** What changed since `from` (everything if `full`) as one delta to the newest version; null when nothing that is followed did. */
+  delta(from: number, full: boolean): Encoding | null {
+    const version = this.#storage.version;
+    if (this.#encodedVersion !== version) {
+      this.#encodings.clear();
+      this.#encodedVersion = version;
+    }
+    const key = full ? "full" : from;
+    const known = this.#encodings.get(key);
+    if (known) return known;
+    const { runs } = full ? this : this.#storage.changedSince(from, this.runs);
+    const metaChanged = full || this.#storage.isMetaNewer(from);
+    if (runs.length === 0 && !metaChanged && !full) return null;
+    const made = this.#encode({
+      kind: full ? "full" : "delta",
+      from: full ? 0 : from,
+      to: version,
+      runs,
+      metaChanged,
+    });
+    this.#encodings.set(key, made);
+    return made;
+  }
+
+  /**
+   * The answer to a follower that has `since` and whose bytes differ: what changed from there on, and every leaf that is not like
+   * ours. `from` is where the delta starts on the wire.
+   */
+  repair(from: number, since: number, theirs: Uint8Array): Encoding {
+    const differing = this.#currentTree().differingLeaves(theirs);
+    const wrong = normalise(differing.flatMap((leaf) => [...this.#leafRuns(leaf, 1)]));
+    const changed = this.#storage.changedSince(since, this.runs);
+    const runs = union(changed.runs, wrong);
+    return this.#encode({ kind: "repair", from, to: changed.version, runs, metaChanged: true });
+  }
+
+  #encode({ kind, from, to, runs, metaChanged }: Content): Encoding {
+    this.encoded++;
+    return new Encoding(
+      this.#storage,
+      {
+        incarnation: this.#storage.segment.incarnation,
+        from,
+        to,
+        totalBytes: totalBytes(runs),
+        full: kind === "full",
+        repair: kind === "repair",
+        meta: metaChanged ? this.#storage.metaJson().slice() : undefined,
+        root: this.verified ? this.#currentTree().root() : undefined,
+      },
+      runs,
+    );
+  }
+
+  /** The tree at the newest version; only leaves with changed blocks are hashed. */
+  #currentTree(): MerkleTree {
+    const tree = (this.#tree ??= new MerkleTree(this.bytes, hasher));
+    const { version, runs } = this.#storage.changedSince(this.#treeVersion, this.runs);
+    const leaves = this.#space.leaves(runs, leafBytes);
+    for (let i = 0; i < leaves.length; i += 2) this.#hashLeaves(tree, leaves[i]!, leaves[i + 1]!);
+    this.#treeVersion = version;
+    return tree;
+  }
+
+  #hashLeaves(tree: MerkleTree, first: number, count: number): void {
+    const data = new Uint8Array(tree.bytesOf(first, count));
+    this.#storage.segment.gather(this.#leafRuns(first, count), data);
+    tree.update(first, count, data);
+  }
+
+  /** Source image bytes under some leaves. */
+  #leafRuns(first: number, count: number): Runs {
+    return this.#space.imageRuns(first * leafBytes, Math.min((first + count) * leafBytes, this.bytes));
+  }
+}
+
+/** Feeds by what they carry, made when first wanted and forgotten with their last follower. */
+export class Feeds {
+  readonly #storage: Storage;
+  readonly #feeds = new Map<string, Feed>();
+  readonly #index = new RunIndex<Feed>();
+  /** Encodings on their way to somebody. */
+  readonly #sending = new Set<Encoding>();
+  #version: number;
+
+  constructor(storage: Storage) {
+    this.#storage = storage;
+    this.#version = storage.version;
+    storage.beforeCommit = () => this.#freeze();
+  }
+
+  /** From now on a commit leaves to the reading what it still needs. */
+  read(reading: Reading): void {
+    reading.encoding.readings.add(reading);
+    this.#sending.add(reading.encoding);
+  }
+
+  finish(reading: Reading): void {
+    const { encoding } = reading;
+    encoding.readings.delete(reading);
+    if (encoding.readings.size === 0) this.#sending.delete(encoding);
+  }
+
+  #freeze(): void {
+    for (const encoding of this.#sending) encoding.freeze();
+    this.#sending.clear();
+  }
+
+  /** INVALID_REGION when a region does not fit the schema. */
+  take(regions: readonly Region[], verified: boolean): Feed {
+    const runs = regionRuns(this.#storage.schema, regions);
+    const key = `${verified}:${runs.join(",")}`;
+    const known = this.#feeds.get(key);
+    if (known) return known;
+    const feed = new Feed(this.#storage, runs, verified);
+    this.#feeds.set(key, feed);
+    this.#index.set(feed, runs);
+    return feed;
+  }
+
+  /** Forgets a feed that nobody follows any more. */
+  drop(feed: Feed): void {
+    if (feed.followers.size) return;
+    this.#index.delete(feed);
+    for (const [key, each] of this.#feeds) if (each === feed) this.#feeds.delete(key);
+  }
+
+  /** The feeds with something new since this was last asked. */
+  renewed(): Iterable<Feed> {
+    if (this.#feeds.size === 0) return [];
+    const since = this.#version;
+    const { version, runs } = this.#storage.changedSince(since);
+    this.#version = version;
+    if (version === since) return [];
+    return this.#storage.isMetaNewer(since) ? this.#feeds.values() : this.#index.query(runs);
+  }
+
+  get encoded(): number {
+    let sum = 0;
+    for (const feed of this.#feeds.values()) sum += feed.encoded;
+    return sum;
+  }
+}

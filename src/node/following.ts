@@ -1,0 +1,306 @@
+import { type Schema, schemaFromJson } from "../array/schema.ts";
+import { Mapping } from "../delta/mapping.ts";
+import { fullRegion } from "../delta/region.ts";
+import { contains } from "../delta/runs.ts";
+import { fail, MemblastError } from "../errors.ts";
+import type { Delta } from "../protocol/assembly.ts";
+import { permanentFaults } from "../protocol/fault.ts";
+import { followerDeadline, newFollower, stepFollower } from "../protocol/follower.ts";
+import type {
+  FollowerAction,
+  FollowerEvent,
+  FollowerReport,
+  FollowerState,
+  Welcome,
+} from "../protocol/follower_state.ts";
+import { defaultLimits } from "../protocol/limits.ts";
+import type { CloseCause, LinkAction } from "../protocol/session.ts";
+import { causeText, Conversation, type ConversationOwner } from "./conversation.ts";
+import type { Identity } from "./listening.ts";
+import type { NodeConfig, RegionLink, ServerConfig } from "./options.ts";
+import { backoffMs } from "./reconnect.ts";
+import { type Applied, Replica } from "./replica.ts";
+import type { Storage } from "./storage.ts";
+import type { Update } from "./update.ts";
+import type { World } from "./world.ts";
+
+/** What a following tells its node. */
+export interface FollowingOwner {
+  /** Where a server's arrays go; a node without arrays of its own makes them like the server's. */
+  storageFor(schema: Schema): Storage;
+  onUpdate(following: Following, update: Update): void;
+  onConnect(following: Following): void;
+  onDisconnect(following: Following, reason: string): void;
+  onMismatch(following: Following, version: number): void;
+  onError(following: Following, error: MemblastError): void;
+}
+
+const session = { step: stepFollower, deadline: followerDeadline };
+
+/** The only subscription that a following has on its link. */
+const subscriptionKey = 0;
+
+/** One server followed: connects, subscribes, applies what comes, and comes back after every loss until it is closed. */
+export class Following implements ConversationOwner<FollowerEvent, FollowerAction> {
+  readonly server: ServerConfig;
+  /** Resolves with the first state; rejects where trying again is of no use. */
+  readonly ready: Promise<void>;
+  readonly counters = {
+    deltas: 0,
+    fullDeltas: 0,
+    mismatches: 0,
+    connects: 0,
+    roundTripMs: null as number | null,
+  };
+  /** The name of the node at the other end; its address until it has said one. */
+  peer: string;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #identity: Identity;
+  readonly #config: NodeConfig;
+  readonly #world: World;
+  readonly #owner: FollowingOwner;
+  #conversation: Conversation<FollowerState, FollowerEvent, FollowerAction> | null = null;
+  #replica: Replica | null = null;
+  #schemaText = "";
+  #incarnation = "";
+  #failures = 0;
+  #cancelRetry: (() => void) | null = null;
+  #calledOff = new AbortController();
+  #isClosed = false;
+
+  constructor(
+    server: ServerConfig,
+    identity: Identity,
+    config: NodeConfig,
+    world: World,
+    owner: FollowingOwner,
+  ) {
+    this.server = server;
+    this.peer = server.key;
+    this.#identity = identity;
+    this.#config = config;
+    this.#world = world;
+    this.#owner = owner;
+    this.ready = this.#ready.promise;
+    this.ready.catch(() => {}); // whoever wants to know asks
+  }
+
+  /** The server's version that this node has; 0 before the first. */
+  get version(): number {
+    return this.#replica?.version ?? 0;
+  }
+
+  get isConnected(): boolean {
+    return this.#conversation?.state.phase === "open";
+  }
+
+  /** Whether there is a link, however far it has come. */
+  get isLinked(): boolean {
+    return this.#conversation?.isLinked ?? false;
+  }
+
+  /** Bytes in and out on the link that stands. */
+  get traffic(): { sentBytes: number; receivedBytes: number } {
+    const { sentBytes = 0, receivedBytes = 0 } = this.#conversation ?? {};
+    return { sentBytes, receivedBytes };
+  }
+
+  connect(): void {
+    const { name, id } = this.#identity;
+    const limits = { ...defaultLimits, heartbeatMs: this.#config.heartbeatMs };
+    const state = newFollower({ node: name, nodeId: id, keyId: null, limits });
+    const conversation = new Conversation<FollowerState, FollowerEvent, FollowerAction>(
+      state,
+      session,
+      this.#world,
+      this,
+    );
+    this.#conversation = conversation;
+    const { tls } = this.#config;
+    this.#world.transport
+      .connect(this.server.address, conversation, { signal: this.#calledOff.signal, ...(tls && { tls }) })
+      .catch((error: MemblastError) => {
+        this.#conversation = null;
+        this.#lost(null, error);
+      });
+  }
+
+  opened(): FollowerEvent {
+    const nonce = Buffer.from(this.#world.randomBytes(32)).toString("hex");
+    return { kind: "opened", nonce, now: this.#world.now() };
+  }
+
+  drained(): void {}
+
+  closed(cause: CloseCause): void {
+    const { cutBy } = this.#conversation!;
+    this.#conversation = null;
+    this.#owner.onDisconnect(this, causeText(cause, cutBy));
+    if (cause.kind === "fault" && permanentFaults.has(cause.fault.code))
+      return this.#giveUp(
+        new MemblastError("REFUSED", `${this.server.key}: ${cause.fault.message}`, {
+          reason: cause.fault.code,
+        }),
+      );
+    const error =
+      cause.kind === "fault"
+        ? new MemblastError("PROTOCOL", `${this.server.key}: ${causeText(cause)}`, {
+            reason: cause.fault.code,
+          })
+        : null;
+    this.#lost(cause.kind === "bye" ? cause.retryAfterMs : null, error);
+  }
+
+  /** Tells of the first failure of an outage, not of each, and tries again later. */
+  #lost(retryAfterMs: number | null, error: MemblastError | null): void {
+    if (this.#isClosed) return;
+    if (error && this.#failures === 0) this.#owner.onError(this, error);
+    const wait = Math.max(
+      retryAfterMs ?? 0,
+      backoffMs(this.#config.backoff, this.#failures++, this.#world.random),
+    );
+    this.#cancelRetry = this.#world.after(wait, () => this.connect());
+  }
+
+  #giveUp(error: MemblastError): void {
+    if (this.#isClosed) return;
+    this.#ready.reject(error);
+    this.close();
+    this.#owner.onError(this, error);
+  }
+
+  perform(action: Exclude<FollowerAction, LinkAction>): void {
+    switch (action.kind) {
+      case "welcome":
+        return this.#welcome(action.welcome);
+      case "apply":
+        return this.#apply(action.delta);
+      case "subscribed":
+        return;
+      case "refused":
+        return this.#giveUp(
+          new MemblastError(
+            "REFUSED",
+            `${this.server.key} refuses what is asked of it: ${action.fault.message}`,
+            {
+              reason: action.fault.code,
+            },
+          ),
+        );
+      case "report":
+        return this.#report(action.report);
+      case "sign":
+        return this.#giveUp(
+          new MemblastError("REFUSED", `${this.server.key} wants a proof of a shared secret`),
+        );
+    }
+  }
+
+  #report(report: FollowerReport): void {
+    if (report.kind === "roundTrip") this.counters.roundTripMs = report.ms;
+    if (report.kind !== "mismatch") return;
+    this.counters.mismatches++;
+    this.#owner.onMismatch(this, report.version);
+  }
+
+  #welcome(welcome: Welcome): void {
+    this.peer = welcome.node;
+    this.#failures = 0;
+    this.counters.connects++;
+    try {
+      this.#prepare(welcome);
+    } catch (error) {
+      if (!(error instanceof MemblastError)) throw error;
+      return this.#giveUp(error);
+    }
+    const { mapping, version } = this.#replica!;
+    this.#conversation!.step({
+      kind: "subscribe",
+      request: {
+        key: subscriptionKey,
+        regions: this.#links(schemaFromJson(welcome.schema)).map((link) => link.source),
+        mode: "latest",
+        verify: this.#config.checkHash,
+        maxRate: null,
+        have: version > 0 ? { incarnation: welcome.incarnation, version } : null,
+        bytes: mapping.space.size,
+        inside: (offset, bytes) => contains(mapping.sourceRuns, offset, bytes),
+      },
+      now: this.#world.now(),
+    });
+    this.#owner.onConnect(this);
+  }
+
+  /** The replica goes on where the server is the one it was; another incarnation or schema starts anew. */
+  #prepare(welcome: Welcome): void {
+    if (this.#replica && welcome.schema === this.#schemaText) {
+      if (welcome.incarnation !== this.#incarnation) this.#replica.forgetVersion();
+    } else {
+      const schema = schemaFromJson(welcome.schema);
+      const storage = this.#owner.storageFor(schema);
+      const mapping = new Mapping(schema, storage.schema, this.#links(schema));
+      this.#replica = new Replica(this.server.key, storage, mapping, this.#config.checkHash);
+    }
+    this.#schemaText = welcome.schema;
+    this.#incarnation = welcome.incarnation;
+  }
+
+  /** What is followed: what the maps say, or every array of this node, which the server then must have too. */
+  #links(schema: Schema): readonly RegionLink[] {
+    if (this.server.links) return this.server.links;
+    const own = this.#owner.storageFor(schema).schema;
+    return own.arrays.map((array) => {
+      const theirs = schema.arrays.find((each) => each.name === array.name);
+      const what = array.name === null ? "main array" : `array "${array.name}"`;
+      if (!theirs)
+        fail("SCHEMA_MISMATCH", `${this.server.key} has no ${what}: use maps to say what to follow instead`, {
+          array: array.name,
+        });
+      if (theirs.dtype !== array.dtype || `${theirs.shape}` !== `${array.shape}`)
+        fail(
+          "SCHEMA_MISMATCH",
+          `${what} is ${array.dtype} [${array.shape}] here and ${theirs.dtype} [${theirs.shape}] at ${this.server.key}: ` +
+            "make them equal, or use maps to follow a region",
+          { array: array.name },
+        );
+      return { source: fullRegion(theirs), target: fullRegion(array) };
+    });
+  }
+
+  #apply(delta: Delta): void {
+    const replica = this.#replica!;
+    const now = () => this.#world.now();
+    let result: Applied;
+    try {
+      result = replica.apply(delta);
+    } catch (error) {
+      if (!(error instanceof MemblastError)) throw error;
+      return this.#giveUp(error);
+    }
+    if (result.kind === "mismatch") {
+      const outcome = { kind: "mismatch", leafHashes: result.leafHashes } as const;
+      this.#conversation!.step({ kind: "applied", delta, version: replica.version, outcome, now: now() });
+      return;
+    }
+    this.counters.deltas++;
+    if (delta.full) this.counters.fullDeltas++;
+    this.#conversation!.step({
+      kind: "applied",
+      delta,
+      version: replica.version,
+      outcome: { kind: "ok" },
+      now: now(),
+    });
+    this.#ready.resolve();
+    this.#owner.onUpdate(this, result.update);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#cancelRetry?.();
+    this.#calledOff.abort();
+    this.#conversation?.close("closing");
+    this.#ready.reject(new MemblastError("CLOSED", "The node was closed before its first state came"));
+  }
+}

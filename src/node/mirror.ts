@@ -1,0 +1,109 @@
+import type { Mapping } from "../delta/mapping.ts";
+import { Pieces } from "../delta/pieces.ts";
+import { normalise, noRuns, type Runs, union } from "../delta/runs.ts";
+import { MerkleTree } from "../integrity/merkle.ts";
+import { hasher } from "../memory/digest.ts";
+import { leafBytes } from "../protocol/limits.ts";
+import type { Storage } from "./storage.ts";
+
+/**
+ * A follower's Merkle tree over what it follows, in the order of the source, over the bytes as they really lie in its own memory:
+ * whatever changed them, the tree knows from the version table.
+ */
+export class Mirror {
+  readonly #storage: Storage;
+  readonly #mapping: Mapping;
+  readonly #tree: MerkleTree;
+  /** Leaf ranges [first, count] to hash again. */
+  #stale: Runs;
+  #version: number;
+  /** The local places of the subscribed space by local offset: triples local offset, position, length. */
+  readonly #places: Float64Array;
+
+  constructor(storage: Storage, mapping: Mapping) {
+    this.#storage = storage;
+    this.#mapping = mapping;
+    this.#tree = new MerkleTree(mapping.space.size, hasher);
+    this.#stale = Float64Array.of(0, this.#tree.leafCount);
+    this.#version = storage.version;
+    this.#places = sortedTriples(mapping);
+  }
+
+  /**
+   * The root that the transaction in progress would commit, `received` being the source bytes it wrote. Follow it by
+   * {@link Mirror.accept} after the commit; after a rollback the same leaves are hashed again.
+   */
+  rootWith(received: Runs): Uint8Array {
+    this.#refresh(union(this.#localLeaves(), this.#mapping.space.leaves(received, leafBytes)));
+    return this.#tree.root();
+  }
+
+  accept(): void {
+    this.#stale = noRuns;
+    this.#version = this.#storage.version;
+  }
+
+  /** 32 bytes a leaf, of the committed bytes; outside of a transaction. */
+  leafHashes(): Uint8Array {
+    this.#refresh(this.#localLeaves());
+    this.accept();
+    return this.#tree.leafHashes().slice();
+  }
+
+  /** Leaves over blocks that changed since the last look, by whoever. */
+  #localLeaves(): Runs {
+    const { runs } = this.#storage.changedSince(this.#version, this.#mapping.localRuns);
+    const pairs: number[] = [];
+    for (let i = 0; i < runs.length; i += 2)
+      this.#eachPosition(runs[i]!, runs[i + 1]!, (position, length) => {
+        const first = Math.floor(position / leafBytes);
+        pairs.push(first, Math.floor((position + length - 1) / leafBytes) + 1 - first);
+      });
+    return normalise(pairs);
+  }
+
+  #eachPosition(offset: number, bytes: number, visit: (position: number, length: number) => void): void {
+    const places = this.#places;
+    let low = 0;
+    let high = places.length / 3;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (places[3 * middle]! + places[3 * middle + 2]! <= offset) low = middle + 1;
+      else high = middle;
+    }
+    for (let k = 3 * low; k < places.length && places[k]! < offset + bytes; k += 3) {
+      const from = Math.max(offset, places[k]!);
+      const to = Math.min(offset + bytes, places[k]! + places[k + 2]!);
+      visit(places[k + 1]! + from - places[k]!, to - from);
+    }
+  }
+
+  #refresh(leaves: Runs): void {
+    this.#stale = union(this.#stale, leaves);
+    for (let i = 0; i < this.#stale.length; i += 2) this.#hash(this.#stale[i]!, this.#stale[i + 1]!);
+  }
+
+  #hash(first: number, count: number): void {
+    if (count === 0) return;
+    const from = first * leafBytes;
+    const data = new Uint8Array(this.#tree.bytesOf(first, count));
+    const pieces = new Pieces();
+    this.#mapping.gather(from, from + data.byteLength, pieces);
+    const runs = new Float64Array(2 * pieces.count);
+    for (let k = 0; k < pieces.count; k++) runs.set([pieces.data[3 * k]!, pieces.data[3 * k + 2]!], 2 * k);
+    this.#storage.segment.gather(runs, data, "working");
+    this.#tree.update(first, count, data);
+  }
+}
+
+function sortedTriples(mapping: Mapping): Float64Array {
+  const pieces = new Pieces();
+  mapping.gather(0, mapping.space.size, pieces);
+  const triples = pieces.data;
+  const order = Array.from({ length: pieces.count }, (_, k) => k).sort(
+    (a, b) => triples[3 * a]! - triples[3 * b]!,
+  );
+  const sorted = new Float64Array(triples.length);
+  for (const [to, from] of order.entries()) sorted.set(triples.subarray(3 * from, 3 * from + 3), 3 * to);
+  return sorted;
+}

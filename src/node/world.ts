@@ -1,0 +1,29 @@
+import { systemTransport } from "../transport/endpoint.ts";
+import type { Transport } from "../transport/link.ts";
+
+/** What a node cannot know by itself: time, chance and the network. A simulation passes its own. */
+export interface World {
+  /** Milliseconds on a clock that never goes back. */
+  now(): number;
+  /** Uniform in [0, 1). */
+  random(): number;
+  /** Unpredictable bytes, for names and nonces. */
+  randomBytes(count: number): Uint8Array;
+  /** Calls back once after at least `ms`; the result calls it off. */
+  after(ms: number, action: () => void): () => void;
+  /** Calls back when the current job is done. */
+  soon(action: () => void): void;
+  readonly transport: Transport;
+}
+
+export const realWorld: World = Object.freeze({
+  now: () => performance.now(),
+  random: Math.random,
+  randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
+  after(ms: number, action: () => void) {
+    const timer = setTimeout(action, ms);
+    return () => clearTimeout(timer);
+  },
+  soon: queueMicrotask,
+  transport: systemTransport,
+});
