@@ -1,0 +1,16 @@
+import { expect, test } from "bun:test";
+import { measure } from "./measure.ts";
+import { memoryBenches } from "./memory.ts";
+import { networkBenches } from "./network.ts";
+
+// Tiny: that each bench runs, and measures something. How fast is for `bun run bench` to say.
+test.each([...memoryBenches, ...networkBenches].map((bench) => [bench.name, bench] as const))(
+  "%s gives a figure",
+  async (_, bench) => {
+    const figure = await measure(bench, 1, 2);
+    expect(figure.value).toBeGreaterThan(0);
+    expect(figure.limit).toBeGreaterThan(0);
+    expect(Number.isFinite(figure.ratio)).toBe(true);
+  },
+  20_000,
+);
