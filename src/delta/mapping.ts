@@ -3,7 +3,7 @@ import { sameShape } from "../array/shape.ts";
 import { fail } from "../errors.ts";
 import { Pieces } from "./pieces.ts";
 import { checkRegion, type Region, regionRuns, regionSegments, regionText } from "./region.ts";
-import { RunIndex } from "./run-index.ts";
+import { RunIndex } from "./run_index.ts";
 import { contains, type Runs, totalBytes, union } from "./runs.ts";
 import { lastAtMost, SubscribedSpace } from "./space.ts";
 

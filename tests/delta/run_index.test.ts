@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { RunIndex } from "../../src/delta/run-index.ts";
+import { RunIndex } from "../../src/delta/run_index.ts";
 import { intersects, normalise, type Runs } from "../../src/delta/runs.ts";
 import { anyPairs } from "./samples.ts";
 

@@ -1,0 +1,115 @@
+import { expect, test } from "bun:test";
+import { readFileSync, statSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { errorCodes } from "../src/errors.ts";
+
+const root = join(import.meta.dir, "..");
+
+/** Files of the project, relative to its root. */
+function files(pattern: string): string[] {
+  return [...new Bun.Glob(pattern).scanSync({ cwd: root })].filter((file) => !file.includes("node_modules"));
+}
+
+function text(file: string): string {
+  return readFileSync(join(root, file), "utf8");
+}
+
+/** Each layer may import from itself and from those of a lower rank. */
+const ranks: Record<string, number> = {
+  errors: 0,
+  memory: 1,
+  array: 2,
+  delta: 3,
+  integrity: 3,
+  protocol: 4,
+  transport: 5,
+  node: 6,
+  duckdb: 7,
+  onnx: 7,
+  browser: 7,
+  cli: 7,
+  index: 8,
+};
+
+/** These know bytes and numbers only, so that they run in a browser and in a simulation. */
+const pureLayers = ["array", "delta", "integrity", "protocol"];
+const pureFiles = ["src/transport/loopback.ts", "src/transport/address.ts", "src/transport/link.ts"];
+
+function layerOf(file: string): string {
+  return file.split("/")[1]!.replace(/\.ts$/, "");
+}
+
+/** What a source file imports, types included; relative paths as files of the project. */
+function importsOf(file: string): string[] {
+  const found = text(file).matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g);
+  return [...found].map(([, target]) =>
+    target!.startsWith(".") ? relative(root, join(root, dirname(file), target!)) : target!,
+  );
+}
+
+const sources = files("src/**/*.ts").filter((file) => !file.endsWith(".d.ts"));
+
+test("imports point down", () => {
+  const wrong = sources.flatMap((file) =>
+    importsOf(file)
+      .filter((target) => target.startsWith("src/"))
+      .filter((target) => {
+        const [from, to] = [ranks[layerOf(file)], ranks[layerOf(target)]];
+        expect(from, `${file} is in no layer`).toBeDefined();
+        return layerOf(file) !== layerOf(target) && to! >= from!;
+      })
+      .map((target) => `${file} -> ${target}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("pure layers know neither Bun nor node", () => {
+  const wrong = sources
+    .filter((file) => pureLayers.includes(layerOf(file)) || pureFiles.includes(file))
+    .filter((file) => {
+      const outside = importsOf(file).some((target) => /^(bun|node):|^bun$/.test(target));
+      return outside || /\b(Bun|process|Buffer)\./.test(text(file).replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, ""));
+    });
+  expect(wrong).toEqual([]);
+});
+
+test("bun:ffi is imported in one file", () => {
+  const users = sources.filter((file) => importsOf(file).includes("bun:ffi"));
+  expect(users).toEqual(["src/memory/library.ts"]);
+});
+
+test("no file swallows the rest", () => {
+  const code = [...sources, ...files("ffi/*.[ch]"), ...files("examples/**/*.ts")].map(
+    (file) => [file, 400] as const,
+  );
+  const tests = files("tests/**/*.ts").map((file) => [file, 500] as const);
+  const long = [...code, ...tests].filter(([file, linesMax]) => text(file).split("\n").length - 1 > linesMax);
+  expect(long).toEqual([]);
+});
+
+test("nothing is left to be fixed, and nothing decompresses without a limit", () => {
+  const code = [...sources, ...files("ffi/*.{c,h,ts}"), ...files("examples/**/*.ts")];
+  const marks = new RegExp(["FIX" + "ME", "TO" + "DO", "XX" + "X"].join("|"));
+  expect(code.filter((file) => marks.test(text(file)))).toEqual([]);
+  expect(sources.filter((file) => /Bun\.(gunzipSync|inflateSync|zstdDecompress)/.test(text(file)))).toEqual(
+    [],
+  );
+});
+
+test("the architecture note has a line for every file of the library", () => {
+  const note = text("docs/architecture.md");
+  const absent = [...sources, ...files("ffi/*.{c,h,ts}")].filter(
+    (file) => !new RegExp(`(^|[\\s\`])${file.split("/").at(-1)!.replaceAll(".", "\\.")}\\b`, "m").test(note),
+  );
+  expect(absent).toEqual([]);
+});
+
+test("every error code has a heading, and every heading is a code", () => {
+  const headings = [...text("docs/errors.md").matchAll(/^### `(\w+)`/gm)].map(([, code]) => code!);
+  expect(headings.toSorted()).toEqual([...errorCodes].toSorted());
+});
+
+test("what package.json exports exists", () => {
+  const { exports } = JSON.parse(text("package.json")) as { exports: Record<string, string> };
+  for (const target of Object.values(exports)) expect(statSync(join(root, target)).isFile()).toBe(true);
+});
