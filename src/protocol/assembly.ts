@@ -1,0 +1,146 @@
+import { refuse } from "./fault.ts";
+import { hashBytes, leafBytes, partBytesMin } from "./limits.ts";
+import type { HashesMessage } from "./messages.ts";
+import type { DeltaChunk, DeltaHead, DeltaPart } from "./part.ts";
+
+/** A whole delta: all of it is one commit of the follower. Its views share the memory of the frames it came in. */
+export interface Delta extends DeltaHead {
+  /** The subscription's number on this link. */
+  readonly subscription: number;
+  /** Together ascending and disjoint, every run inside the subscribed bytes. */
+  readonly chunks: readonly DeltaChunk[];
+}
+
+/** What a delta may hold at most. */
+export interface DeltaLimits {
+  /** Bytes under the subscription. */
+  readonly bytes: number;
+  /** Whether these bytes of the source image are all subscribed. */
+  readonly inside: (offset: number, bytes: number) => boolean;
+}
+
+/** The parts so far, newest first: appending is O(1) and leaves the old value as it was. */
+interface Link<T> {
+  readonly value: T;
+  readonly before: Link<T> | null;
+}
+
+/** A delta of which the last part has not arrived. */
+export interface Assembly {
+  readonly head: DeltaHead;
+  readonly chunks: Link<DeltaChunk> | null;
+  readonly dataBytes: number;
+  /** Where the last run ends. */
+  readonly end: number;
+}
+
+/**
+ * Adds a part to what there is of its delta (null: nothing). Throws BAD_MESSAGE or REGION at the first part that cannot
+ * belong to a legal delta, so never more is held than the subscription has bytes.
+ */
+export function addPart(
+  assembly: Assembly | null,
+  part: DeltaPart,
+  limits: DeltaLimits,
+):
+  | { readonly kind: "partial"; readonly assembly: Assembly }
+  | { readonly kind: "whole"; readonly delta: Delta } {
+  const { head, chunks, dataBytes, end } = begun(assembly, part, limits);
+  checkRuns(part.runs, end, limits);
+  const total = dataBytes + part.data.byteLength;
+  if (total > head.totalBytes) bad(`it brings more than the ${head.totalBytes} bytes that it announced`);
+  const link: Link<DeltaChunk> | null =
+    part.runs.length === 0 ? chunks : { value: { runs: part.runs, data: part.data }, before: chunks };
+  if (part.last) {
+    if (total < head.totalBytes) bad(`it ends after ${total} of ${head.totalBytes} bytes`);
+    return { kind: "whole", delta: { subscription: part.subscription, ...head, chunks: inOrder(link) } };
+  }
+  if (part.payloadBytes < partBytesMin) bad(`a part of ${part.payloadBytes} bytes is not its last`);
+  const newEnd = part.runs.length === 0 ? end : part.runs.at(-2)! + part.runs.at(-1)!;
+  return { kind: "partial", assembly: { head, chunks: link, dataBytes: total, end: newEnd } };
+}
+
+function begun(assembly: Assembly | null, part: DeltaPart, limits: DeltaLimits): Assembly {
+  if (part.head === undefined) return assembly ?? bad("it starts in the middle");
+  if (assembly !== null) bad("it starts before the last one has ended");
+  const { head } = part;
+  if (head.totalBytes > limits.bytes) {
+    refuse("REGION", `A delta announces ${head.totalBytes} bytes, ${limits.bytes} are subscribed.`);
+  }
+  if (head.full && head.totalBytes !== limits.bytes) {
+    bad(`it calls itself full with ${head.totalBytes} of ${limits.bytes} bytes`);
+  }
+  return { head, chunks: null, dataBytes: 0, end: 0 };
+}
+
+function checkRuns(runs: Float64Array, end: number, limits: DeltaLimits): void {
+  if (runs.length > 0 && runs[0]! < end) bad(`its runs go back from ${end} to ${runs[0]}`);
+  for (let index = 0; index < runs.length; index += 2) {
+    const offset = runs[index]!;
+    const bytes = runs[index + 1]!;
+    if (!limits.inside(offset, bytes)) {
+      refuse("REGION", `A delta has the bytes ${offset} to ${offset + bytes}, which are not all subscribed.`);
+    }
+  }
+}
+
+/** The leaf hashes of one follower, of which the last part has not arrived. */
+export interface HashesAssembly {
+  readonly version: number;
+  readonly parts: Link<Uint8Array> | null;
+  readonly leafCount: number;
+}
+
+/** Leaves of a subscription. */
+export function leafCountOf(bytes: number): number {
+  return Math.ceil(bytes / leafBytes);
+}
+
+/** The same for HASHES: `bytes` are those of the subscription, whose leaves must all be there in the end. */
+export function addHashes(
+  assembly: HashesAssembly | null,
+  part: HashesMessage,
+  bytes: number,
+):
+  | { readonly kind: "partial"; readonly assembly: HashesAssembly }
+  | { readonly kind: "whole"; readonly version: number; readonly leafHashes: Uint8Array } {
+  if (part.first !== (assembly === null)) badHashes("the first part must come first, and once");
+  const before = assembly ?? { version: part.version, parts: null, leafCount: 0 };
+  if (part.version !== before.version) badHashes(`version ${part.version} after ${before.version}`);
+  if (part.firstLeaf !== before.leafCount)
+    badHashes(`leaf ${part.firstLeaf} after ${before.leafCount} leaves`);
+  const leafCount = before.leafCount + part.hashes.byteLength / hashBytes;
+  const expected = leafCountOf(bytes);
+  if (leafCount > expected || (part.last && leafCount < expected)) {
+    badHashes(`${leafCount} leaves, the subscription has ${expected}`);
+  }
+  const parts = { value: part.hashes, before: before.parts };
+  if (part.last) return { kind: "whole", version: before.version, leafHashes: joined(parts, leafCount) };
+  if (part.hashes.byteLength < partBytesMin)
+    badHashes(`a part of ${part.hashes.byteLength} bytes is not its last`);
+  return { kind: "partial", assembly: { version: before.version, parts, leafCount } };
+}
+
+function joined(parts: Link<Uint8Array>, leafCount: number): Uint8Array {
+  const all = new Uint8Array(leafCount * hashBytes);
+  let at = 0;
+  for (const part of inOrder(parts)) {
+    all.set(part, at);
+    at += part.byteLength;
+  }
+  return all;
+}
+
+function inOrder<T>(newest: Link<T> | null): T[] {
+  const values: T[] = [];
+  for (let link = newest; link !== null; link = link.before) values.push(link.value);
+  return values.reverse();
+}
+
+function bad(what: string): never {
+  return refuse("BAD_MESSAGE", `DELTA: ${what}.`);
+}
+
+function badHashes(what: string): never {
+  return refuse("BAD_MESSAGE", `HASHES: ${what}.`);
+}

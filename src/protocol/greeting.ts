@@ -1,0 +1,91 @@
+import { hexOf } from "./cursor.ts";
+import { decodeFrame } from "./decode.ts";
+import { refuse } from "./fault.ts";
+import type { FollowerAction, FollowerEvent, FollowerGreeting, FollowerStep } from "./follower_state.ts";
+import { heartbeat } from "./heartbeat.ts";
+import { payloadBytesMax, protocolVersion } from "./limits.ts";
+import type { ChallengeMessage, Frame, WelcomeMessage } from "./messages.ts";
+import { blockedOutlet, closeByPeer, freeOutlet, skippedFrame } from "./session.ts";
+import { authTranscript } from "./transcript.ts";
+
+type AwaitingWelcome = Extract<FollowerGreeting, { phase: "welcome" }>;
+type AwaitingSignature = Extract<FollowerGreeting, { phase: "signature" }>;
+
+/** The follower's handshake, from the HELLO that has been sent to WELCOME, or a fault; all before the deadline. */
+export function followerGreetingStep(state: FollowerGreeting, event: FollowerEvent): FollowerStep {
+  switch (event.kind) {
+    case "frame":
+      return onFrame(state, event.frame, event.now);
+    case "signed":
+      return state.phase === "signature" ? onSigned(state, event.mac) : [state, []];
+    case "unwritable":
+      return [{ ...state, outlet: blockedOutlet }, []];
+    case "writable":
+      return [{ ...state, outlet: freeOutlet }, []];
+    case "tick":
+      if (event.now < state.deadline) return [state, []];
+      return refuse("TIMEOUT", "The handshake took too long.");
+    default:
+      return [state, []];
+  }
+}
+
+function onFrame(state: FollowerGreeting, frame: Frame, now: number): FollowerStep {
+  const message = decodeFrame(frame);
+  if (message === null) return [state, [skippedFrame(frame)]];
+  if (message.type === "ERROR" || message.type === "BYE") return closeByPeer(message);
+  if (state.phase === "challenge" && message.type === "CHALLENGE") return onChallenge(state, message);
+  if (state.phase === "welcome" && message.type === "WELCOME") return onWelcome(state, message, now);
+  return refuse("UNEXPECTED", `${message.type} has no place in the handshake here.`);
+}
+
+function onChallenge(
+  state: Extract<FollowerGreeting, { phase: "challenge" }>,
+  challenge: ChallengeMessage,
+): FollowerStep {
+  const { config, nonce } = state;
+  if (challenge.auth === "none") {
+    const actions: FollowerAction[] = [toleratesWelcome, { kind: "send", message: { type: "AUTH", nonce } }];
+    return [{ ...state, phase: "welcome", challenge }, actions];
+  }
+  if (challenge.auth !== "hmac-sha256") {
+    refuse("AUTH", `The publisher wants ${challenge.auth}, this side can prove itself by hmac-sha256 only.`);
+  }
+  const { keyId } = config;
+  if (keyId === null)
+    return refuse("AUTH", "The publisher wants a shared secret, and none is configured here.");
+  const transcript = authTranscript({
+    followerProtocol: protocolVersion,
+    publisherProtocol: challenge.protocol,
+    followerId: config.nodeId,
+    publisherId: challenge.nodeId,
+    followerNonce: nonce,
+    publisherNonce: challenge.nonce,
+    keyId,
+  });
+  return [{ ...state, phase: "signature", challenge }, [{ kind: "sign", keyId, transcript }]];
+}
+
+/** WELCOME holds the schema, which may be larger than a handshake's other messages. */
+const toleratesWelcome: FollowerAction = Object.freeze({ kind: "frameLimit", payloadBytesMax });
+
+function onSigned(state: AwaitingSignature, mac: Uint8Array): FollowerStep {
+  const { nonce, config } = state;
+  const proof = { keyId: config.keyId ?? undefined, mac: hexOf(mac), nonce };
+  return [
+    { ...state, phase: "welcome" },
+    [toleratesWelcome, { kind: "send", message: { type: "AUTH", ...proof } }],
+  ];
+}
+
+function onWelcome(state: AwaitingWelcome, message: WelcomeMessage, now: number): FollowerStep {
+  const { config, challenge, outlet } = state;
+  const { incarnation, version, schema, heartbeatMs, limits } = message;
+  const { node, nodeId, protocol, features } = challenge;
+  const vitals = { life: heartbeat(heartbeatMs, now), outlet };
+  const welcome = { node, nodeId, protocol, features, incarnation, version, schema, heartbeatMs, limits };
+  return [
+    { phase: "open", config, incarnation, vitals, followings: new Map(), lastId: 0 },
+    [{ kind: "welcome", welcome }],
+  ];
+}

@@ -1,0 +1,285 @@
+import { describe, expect, test } from "bun:test";
+import type { Delta } from "../../src/protocol/assembly.ts";
+import type { AppliedOutcome, SubscriptionRequest } from "../../src/protocol/follower_state.ts";
+import type { DeltaHead } from "../../src/protocol/part.ts";
+import type { Message, SubscribedMessage } from "../../src/protocol/messages.ts";
+import {
+  deltaOf,
+  ending,
+  follower,
+  type FollowerTalk,
+  frameOf,
+  incarnation,
+  kinds,
+  openFollower,
+  request,
+  sent,
+} from "./talk.ts";
+
+const root = new Uint8Array(32).fill(5);
+const full = (to: number, about: Partial<DeltaHead> = {}) =>
+  [{ to, full: true, ...about }, [0, 10_000]] as const;
+
+function receive(talk: FollowerTalk, message: Message) {
+  return talk.tell({ kind: "frame", frame: frameOf(message), now: 0 });
+}
+
+function delta(talk: FollowerTalk, head: Partial<DeltaHead>, runs: readonly number[] = [], id = 1) {
+  return talk.tell({ kind: "frame", frame: deltaOf(id, head, runs), now: 0 });
+}
+
+const answer = (about: Partial<SubscribedMessage> = {}): SubscribedMessage => ({
+  type: "SUBSCRIBED",
+  id: 1,
+  incarnation,
+  version: 5,
+  bytes: 10_000,
+  resumed: false,
+  ...about,
+});
+
+function asked(about: Partial<SubscriptionRequest> = {}): FollowerTalk {
+  const talk = openFollower();
+  talk.tell({ kind: "subscribe", request: { ...request, ...about }, now: 0 });
+  return talk;
+}
+
+/** Subscribed, with everything up to version 5. */
+function following(about: Partial<SubscriptionRequest> = {}): FollowerTalk {
+  const talk = asked(about);
+  receive(talk, answer());
+  const [action] = delta(talk, ...full(5, about.verify ? { root } : {}));
+  if (action?.kind !== "apply") throw new Error("nothing to apply");
+  applied(talk, action.delta, { kind: "ok" });
+  return talk;
+}
+
+function applied(talk: FollowerTalk, of: Delta, outcome: AppliedOutcome) {
+  return talk.tell({ kind: "applied", delta: of, version: of.to, outcome, now: 0 });
+}
+
+function deltaIn(actions: readonly { kind: string; delta?: Delta }[]): Delta {
+  const found = actions.find((action) => action.kind === "apply")?.delta;
+  if (found === undefined) throw new Error("nothing to apply");
+  return found;
+}
+
+const mismatch: AppliedOutcome = { kind: "mismatch", leafHashes: new Uint8Array(96).fill(9) };
+
+describe("subscribing", () => {
+  test("what is asked, and what comes of it", () => {
+    const talk = asked({ maxRate: 5, have: { incarnation, version: 3 }, verify: true });
+    const { regions } = request;
+    const have = { incarnation, version: 3 };
+    const message = {
+      type: "SUBSCRIBE",
+      id: 1,
+      regions,
+      mode: "latest",
+      verify: true,
+      maxRate: 5,
+      have,
+    } as const;
+    expect(sent(talk.done).at(-1)).toEqual(message);
+    expect(receive(talk, answer({ resumed: true }))).toEqual([
+      { kind: "subscribed", key: 7, resumed: true, version: 5, reason: null },
+    ]);
+    const actions = delta(talk, { from: 3, to: 5, root }, [8, 8]);
+    expect(actions).toMatchObject([{ kind: "apply", key: 7, delta: { from: 3, to: 5 } }]);
+  });
+
+  test("only once the link is open, and once per key", () => {
+    expect(() => follower().tell({ kind: "subscribe", request, now: 0 })).toThrow("after its welcome");
+    expect(() => asked().tell({ kind: "subscribe", request, now: 0 })).toThrow("already");
+  });
+
+  test("a refusal ends the subscription, not the link", () => {
+    const talk = asked();
+    const actions = receive(talk, { type: "ERROR", code: "FORBIDDEN", text: "not for you", subscription: 1 });
+    expect(actions).toMatchObject([
+      { kind: "refused", key: 7, fault: { code: "FORBIDDEN", message: "not for you" } },
+    ]);
+    expect(talk.state.phase).toBe("open");
+    talk.tell({ kind: "subscribe", request, now: 0 });
+    expect(sent(talk.done).at(-1)).toMatchObject({ type: "SUBSCRIBE", id: 2 });
+  });
+
+  test("a publisher that counts other bytes is not followed", () => {
+    const talk = asked();
+    const actions = receive(talk, answer({ bytes: 9_999 }));
+    expect(actions).toMatchObject([
+      { kind: "send", message: { type: "UNSUBSCRIBE", id: 1 } },
+      { kind: "refused", key: 7, fault: { code: "REGION" } },
+    ]);
+  });
+
+  test.each([
+    ["of another incarnation", answer({ incarnation: "00".repeat(16) }), "us BAD_MESSAGE"],
+    ["that resumes from nothing", answer({ resumed: true }), "us BAD_MESSAGE"],
+    ["for what was never asked", answer({ id: 2 }), "us UNEXPECTED"],
+  ] as const)("an answer %s", (_, message, end) => {
+    expect(ending(receive(asked(), message))).toBe(end);
+  });
+
+  test("an answer twice", () => {
+    const talk = asked();
+    receive(talk, answer());
+    expect(ending(receive(talk, answer()))).toBe("us UNEXPECTED");
+  });
+
+  test("after unsubscribing, what was under way is ignored", () => {
+    const talk = asked();
+    const actions = talk.tell({ kind: "unsubscribe", key: 7, now: 0 });
+    expect(sent(actions)).toEqual([{ type: "UNSUBSCRIBE", id: 1 }]);
+    expect(receive(talk, answer())).toEqual([]);
+    expect(delta(talk, ...full(5))).toMatchObject([{ kind: "report", report: { kind: "late" } }]);
+    expect(receive(talk, { type: "ERROR", code: "REGION", text: "", subscription: 1 })).toEqual([]);
+    expect(ending(delta(talk, { full: true }, [0, 10_000], 2))).toBe("us UNEXPECTED");
+  });
+
+  test("a rate is told", () => {
+    const talk = asked();
+    expect(sent(talk.tell({ kind: "rate", key: 7, perSecond: 3, now: 0 }))).toEqual([
+      { type: "RATE", id: 1, perSecond: 3 },
+    ]);
+    expect(talk.tell({ kind: "rate", key: 8, perSecond: 3, now: 0 })).toEqual([]);
+  });
+});
+
+describe("the rule of applying", () => {
+  test("the next delta starts where the last one led", () => {
+    const talk = following();
+    expect(deltaIn(delta(talk, { from: 5, to: 9 }, [0, 8])).to).toBe(9);
+    // Received, not yet applied: the next may come all the same.
+    expect(deltaIn(delta(talk, { from: 9, to: 10, meta: new Uint8Array(0) })).meta).toEqual(
+      new Uint8Array(0),
+    );
+    expect(deltaIn(delta(talk, { from: 10, to: 11 })).chunks).toEqual([]);
+  });
+
+  const bad: [string, Partial<DeltaHead>, string][] = [
+    ["from an older version", { from: 4, to: 6 }, "us STALE_DELTA"],
+    ["from a newer version", { from: 6, to: 7 }, "us STALE_DELTA"],
+    ["of another incarnation", { from: 5, to: 6, incarnation: "00".repeat(16) }, "us STALE_DELTA"],
+    ["that is full, though nothing is missing", { full: true, to: 9, totalBytes: 10_000 }, "us STALE_DELTA"],
+    ["that repairs what nobody complained of", { from: 5, to: 5, repair: true }, "us UNEXPECTED"],
+  ];
+  test.each(bad)("a delta %s", (_, head, end) => {
+    const talk = following();
+    expect(ending(delta(talk, head))).toBe(end);
+  });
+
+  test("the same delta twice", () => {
+    const talk = following();
+    delta(talk, { from: 5, to: 6 }, [0, 8]);
+    expect(ending(delta(talk, { from: 5, to: 6 }, [0, 8]))).toBe("us STALE_DELTA");
+  });
+
+  test("a delta that is not full, and nothing is there", () => {
+    const talk = asked();
+    receive(talk, answer());
+    expect(ending(delta(talk, { from: 0, to: 5 }, [0, 8]))).toBe("us STALE_DELTA");
+  });
+
+  test("a delta before the answer", () => {
+    expect(ending(delta(asked(), ...full(5)))).toBe("us UNEXPECTED");
+  });
+
+  test("bytes that were not asked for", () => {
+    expect(ending(delta(following(), { from: 5, to: 6 }, [9_999, 2]))).toBe("us REGION");
+  });
+
+  test("no root where there must be one", () => {
+    const talk = asked({ verify: true });
+    receive(talk, answer());
+    expect(ending(delta(talk, ...full(5)))).toBe("us BAD_MESSAGE");
+  });
+});
+
+describe("a mismatch", () => {
+  /** A verified subscription whose newest delta does not agree with its root. */
+  function doubting(): FollowerTalk {
+    const talk = following({ verify: true });
+    const actions = applied(talk, deltaIn(delta(talk, { from: 5, to: 6, root }, [0, 8])), mismatch);
+    expect(actions).toMatchObject([
+      { kind: "report", report: { kind: "mismatch", key: 7, version: 6, asked: "repair" } },
+      {
+        kind: "send",
+        message: { type: "HASHES", subscription: 1, first: true, last: true, version: 6, firstLeaf: 0 },
+      },
+    ]);
+    return talk;
+  }
+
+  test("is repaired; what was under way is applied without another complaint", () => {
+    const talk = doubting();
+    expect(applied(talk, deltaIn(delta(talk, { from: 6, to: 7, root }, [0, 8])), mismatch)).toEqual([]);
+    const repair = deltaIn(delta(talk, { from: 7, to: 7, repair: true, root }, [0, 4096]));
+    expect(repair.repair).toBeTrue();
+    expect(applied(talk, repair, { kind: "ok" })).toEqual([
+      { kind: "report", report: { kind: "mended", key: 7, by: "repair" } },
+    ]);
+    // From now on a mismatch is a new one.
+    const next = applied(talk, deltaIn(delta(talk, { from: 7, to: 8, root })), mismatch);
+    expect(kinds(next)).toEqual(["report", "send"]);
+  });
+
+  test("the same repair twice is refused", () => {
+    const talk = doubting();
+    delta(talk, { from: 6, to: 6, repair: true, root }, [0, 8]);
+    expect(ending(delta(talk, { from: 6, to: 6, repair: true, root }, [0, 8]))).toBe("us UNEXPECTED");
+  });
+
+  test("after a repair leads to everything anew; after that the link is given up", () => {
+    const talk = doubting();
+    const repair = deltaIn(delta(talk, { from: 6, to: 6, repair: true, root }));
+    const actions = applied(talk, repair, mismatch);
+    expect(actions).toMatchObject([
+      { kind: "report", report: { kind: "mismatch", version: 6, asked: "full" } },
+      { kind: "send", message: { type: "UNSUBSCRIBE", id: 1 } },
+      { kind: "send", message: { type: "SUBSCRIBE", id: 2, have: null, verify: true } },
+    ]);
+    expect(delta(talk, { from: 6, to: 7, root })).toMatchObject([{ report: { kind: "late" } }]);
+    receive(talk, answer({ id: 2 }));
+    const anew = deltaIn(delta(talk, { full: true, to: 8, root }, [0, 10_000], 2));
+    expect(applied(talk, repair, mismatch)).toEqual([]); // an answer for the old subscription
+    expect(ending(applied(talk, anew, mismatch))).toBe("us MISMATCH");
+  });
+
+  test("that ends with the full delta is mended", () => {
+    const talk = following({ verify: true });
+    const wrong = deltaIn(delta(talk, { from: 5, to: 6, root }));
+    applied(talk, wrong, { kind: "mismatch", leafHashes: null }); // the owner wants everything at once
+    receive(talk, answer({ id: 2 }));
+    const anew = deltaIn(delta(talk, { full: true, to: 8, root }, [0, 10_000], 2));
+    expect(applied(talk, anew, { kind: "ok" })).toEqual([
+      { kind: "report", report: { kind: "mended", key: 7, by: "full" } },
+    ]);
+  });
+
+  test("of a large subscription is told in several frames", () => {
+    const bytes = 4096 * 20_000;
+    const talk = asked({ verify: true, bytes, have: { incarnation, version: 5 } });
+    receive(talk, answer({ bytes, resumed: true }));
+    const wrong = deltaIn(delta(talk, { from: 5, to: 6, root }));
+    const leafHashes = Uint8Array.from({ length: 20_000 * 32 }, (_, index) => index >>> 5);
+    const hashes = sent(applied(talk, wrong, { kind: "mismatch", leafHashes }));
+    const parts = hashes.map((message) =>
+      message.type === "HASHES" ? [message.first, message.last, message.firstLeaf] : [],
+    );
+    expect(parts).toEqual([
+      [true, false, 0],
+      [false, false, 8191],
+      [false, true, 16_382],
+    ]);
+    for (const message of hashes) expect(frameOf(message).payload.length).toBeLessThanOrEqual(262_144);
+  });
+
+  test("with hashes of the wrong length is the owner's mistake", () => {
+    const talk = following({ verify: true });
+    const wrong = deltaIn(delta(talk, { from: 5, to: 6, root }));
+    expect(() => applied(talk, wrong, { kind: "mismatch", leafHashes: new Uint8Array(32) })).toThrow(
+      "leaf hashes",
+    );
+  });
+});
