@@ -1,0 +1,100 @@
+/** The examples that `bun run examples` knows: one row each. */
+
+export interface ProgramRow {
+  readonly label: string;
+  /** Path from the folder of the registry. */
+  readonly file: string;
+  /** Its arguments, from the addresses at which the programs before it listen. */
+  args(servers: readonly string[]): readonly string[];
+}
+
+export interface Example {
+  readonly name: string;
+  readonly about: string;
+  /** Started in this order, each when the one before it is ready. */
+  readonly programs: readonly ProgramRow[];
+  /** An example that has made fewer versions in its time has failed. */
+  readonly versionsMin: number;
+}
+
+const anyPort = "127.0.0.1:0";
+const follow = ([server = ""]: readonly string[]) => ["--server", server];
+
+export const examples: readonly Example[] = [
+  {
+    name: "random",
+    about: "a 10x10 array with a few random changes at a time, and two clients, one of which checks hashes",
+    versionsMin: 10,
+    programs: [
+      { label: "server", file: "server.ts", args: () => ["--listen", anyPort, "--every", "50"] },
+      { label: "client", file: "client.ts", args: follow },
+      {
+        label: "client --check-hash",
+        file: "client.ts",
+        args: (servers) => [...follow(servers), "--check-hash"],
+      },
+    ],
+  },
+  {
+    name: "tickers",
+    about: "real share prices in a circular window, their rolling mean, and SQL over the live buffer",
+    versionsMin: 10,
+    programs: [
+      {
+        label: "ticker_server",
+        file: "tickers/ticker_server.ts",
+        args: () => ["--listen", anyPort, "--source", "replay", "--every", "50"],
+      },
+      { label: "ticker_client", file: "tickers/ticker_client.ts", args: follow },
+      { label: "ticker_duckdb_client", file: "tickers/ticker_duckdb_client.ts", args: follow },
+    ],
+  },
+  {
+    name: "slices",
+    about:
+      "100 tickers, of which four clients follow what they need: all, some rows, named rows, SQL over rows",
+    versionsMin: 10,
+    programs: [
+      {
+        label: "slice_server",
+        file: "slices/slice_server.ts",
+        args: () => ["--listen", anyPort, "--every", "50"],
+      },
+      { label: "slice_all_client", file: "slices/slice_all_client.ts", args: follow },
+      { label: "slice_client", file: "slices/slice_client.ts", args: follow },
+      { label: "slice_named_client", file: "slices/slice_named_client.ts", args: follow },
+      { label: "slice_duckdb_client", file: "slices/slice_duckdb_client.ts", args: follow },
+    ],
+  },
+  {
+    name: "life",
+    about: "Conway's Game of Life, 256x256 cells; one client follows all of it, another only a region",
+    versionsMin: 10,
+    programs: [
+      {
+        label: "life_server",
+        file: "life/life_server.ts",
+        args: () => ["--listen", anyPort, "--every", "50"],
+      },
+      { label: "life_client", file: "life/life_client.ts", args: follow },
+      {
+        label: "life_client --region",
+        file: "life/life_client.ts",
+        args: (servers) => [...follow(servers), "--region", "64,64,64,128"],
+      },
+    ],
+  },
+  {
+    name: "heatmap",
+    about: "sine waves as a heat map, every frame all new, in true colour on a terminal",
+    versionsMin: 10,
+    programs: [
+      {
+        label: "heatmap_server",
+        file: "heatmap/heatmap_server.ts",
+        args: () => ["--listen", anyPort, "--every", "50"],
+      },
+      { label: "heatmap_client", file: "heatmap/heatmap_client.ts", args: follow },
+    ],
+  },
+];
