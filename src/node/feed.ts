@@ -1,6 +1,6 @@
 import { MerkleTree } from "../integrity/merkle.ts";
 import { regionRuns, type Region } from "../delta/region.ts";
-import { RunIndex } from "../delta/run-index.ts";
+import { RunIndex } from "../delta/run_index.ts";
 import { normalise, type Runs, totalBytes, union } from "../delta/runs.ts";
 import { SubscribedSpace } from "../delta/space.ts";
 import { hasher } from "../memory/digest.ts";

@@ -235,7 +235,7 @@ export class Node implements AsyncDisposable {
   /** Calls `handler` after every version that this node did not write itself. The result takes it away again. */
   onUpdate(handler: OnUpdate): () => void {
     this.#updateHandlers.add(handler);
-    void this.#watching?.open();
+    this.#watch();
     return () => void this.#updateHandlers.delete(handler);
   }
 
@@ -247,7 +247,7 @@ export class Node implements AsyncDisposable {
     );
     if (this.#closing) mailbox.end();
     else this.#mailboxes.add(mailbox);
-    void this.#watching?.open();
+    this.#watch();
     return mailbox;
   }
 
@@ -288,9 +288,25 @@ export class Node implements AsyncDisposable {
     this.#world.soon(() => {
       this.#isPublishing = false;
       if (this.#closing) return;
-      this.#storage.segment.ring();
-      this.#listening?.publish();
+      this.#attempt(() => {
+        this.#storage.segment.ring();
+        this.#listening?.publish();
+      });
     });
+  }
+
+  /** Runs what nobody waits for: its errors become events. */
+  #attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof MemblastError)) throw error;
+      this.#error(error);
+    }
+  }
+
+  #watch(): void {
+    this.#watching?.open().catch((error) => this.#error(error));
   }
 
   /** Says goodbye to everybody, waits up to a second for the last bytes to leave, and unmaps. Views become empty. Twice is nothing. */

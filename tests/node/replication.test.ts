@@ -271,6 +271,27 @@ describe("slow clients", () => {
     await child.exited;
   }, 20_000);
 
+  test("a large delta that commits overtake is still of one version", async () => {
+    const cells = 1 << 20;
+    await using server = await start("s", { listen: 0, shape: [cells] });
+    server.write((a) => a.fill(1));
+    const torn: number[] = [];
+    await using follower = await start("f", {
+      server: server.addresses[0]!,
+      shape: [cells],
+      onUpdate: (_, node) => {
+        const data = node.read((a) => a.data as Float64Array);
+        if (data.some((cell) => cell !== data[0])) torn.push(data[0]!);
+      },
+    });
+    for (let version = 2; version < 30; version++) {
+      server.write((a) => a.fill(version));
+      await Bun.sleep(version % 3); // in the middle of what is being sent, mostly
+    }
+    await until(() => follower.ndarray().get(cells - 1) === 29, "the last version");
+    expect(torn).toEqual([]);
+  });
+
   test("updates() gives a slow consumer one merged update, and misses nothing", async () => {
     await using server = await start("s", { listen: 0, shape: [1000] });
     await using follower = await start("f", { server: server.addresses[0]!, shape: [1000] });
