@@ -5,6 +5,12 @@ import { type DeltaHead, headBytesOf } from "../protocol/part.ts";
 import { splitRuns } from "../protocol/split.ts";
 import type { Storage } from "./storage.ts";
 
+/**
+ * Payload of a part. Half of what one read of a socket mostly brings, so that a frame seldom has to be pieced together from two, for
+ * which 256 KiB ones need as much time again as for their checksum and copy.
+ */
+const partBytes = 65_536;
+
 /** Parts that stay for the next follower in a row; one that is further behind has them gathered again. */
 const recentParts = 16;
 
@@ -36,7 +42,7 @@ export class Encoding {
     this.to = head.to;
     this.#storage = storage;
     this.#head = head;
-    this.#pieces = [...splitRuns(runs, headBytesOf(head.meta, head.root))];
+    this.#pieces = [...splitRuns(runs, headBytesOf(head.meta, head.root), partBytes)];
   }
 
   get partCount(): number {
