@@ -9,9 +9,12 @@ import { frameTypes } from "../../src/protocol/messages.ts";
 import vectors from "../vectors/wire.json";
 import { joined, randomOf } from "./bytes.ts";
 
-// More of it: FUZZ_FRAMES=10000000 FUZZ_SEED=7 bun test tests/protocol/fuzz.test.ts --timeout 3600000
+// More of it: FUZZ_FRAMES=10000000 FUZZ_SEED=7 bun test tests/protocol/fuzz.test.ts
 const frames = Number(process.env["FUZZ_FRAMES"] ?? 200_000);
 const seed = Number(process.env["FUZZ_SEED"] ?? 20_260_101);
+
+/** A time-out for what may run for hours. */
+const timeoutMs = 10_000 + frames / 20;
 
 type Random = (below: number) => number;
 
@@ -84,62 +87,74 @@ function outcome(work: () => unknown): string {
 }
 
 describe(`fuzz, seed ${seed}`, () => {
-  test(`${frames} payloads: decoded or refused, never a crash`, () => {
-    const random = randomOf(seed);
-    const seen: Record<string, number> = {};
-    for (let index = 0; index < frames; index++) {
-      const sample = samples[random(samples.length)]!;
-      const length = new DataView(sample.buffer).getUint32(0, true);
-      const payload = damaged(random, sample.subarray(16, 16 + length));
-      const type = random(8) === 0 ? types[random(types.length)]! : sample[4]!;
-      const found = outcome(() => decodeFrame({ type, flags: random(2), payload }));
-      seen[found] = (seen[found] ?? 0) + 1;
-    }
-    // A fuzzer that never gets through, or always, tests nothing.
-    expect(Object.keys(seen).sort()).toContain("BAD_MESSAGE");
-    expect(seen["decoded"]! / frames).toBeGreaterThan(0.05);
-    expect(seen["BAD_MESSAGE"]! / frames).toBeGreaterThan(0.3);
-  });
-
-  test("streams: damaged bytes never pass as a frame, and hold no more memory than arrived", () => {
-    const random = randomOf(seed + 1);
-    const streams = Math.ceil(frames / 40);
-    let faults = 0;
-    for (let index = 0; index < streams; index++) {
-      const whole = joined(Array.from({ length: 1 + random(3) }, () => samples[random(samples.length)]!));
-      const original = Buffer.from(whole);
-      const stream = whole.slice();
-      const at = random(stream.length);
-      stream[at]! ^= 1 << random(8);
-      if (random(4) === 0) forgeHeader(random, stream);
-      const framer = new Framer(crc32c);
-      for (let from = 0; from < stream.length;) {
-        const end = from + 1 + random(random(2) === 0 ? 8 : 300);
-        framer.push(stream.slice(from, end));
-        from = end;
-        let next = framer.next();
-        while (next !== null && !(next instanceof ProtocolFault)) {
-          expect(original.includes(next.payload)).toBeTrue();
-          next = framer.next();
-        }
-        expect(framer.capacityBytes).toBeLessThanOrEqual(2 * framer.heldBytes + 1024);
-        if (next !== null) faults++;
+  test(
+    `${frames} payloads: decoded or refused, never a crash`,
+    () => {
+      const random = randomOf(seed);
+      const seen: Record<string, number> = {};
+      for (let index = 0; index < frames; index++) {
+        const sample = samples[random(samples.length)]!;
+        const length = new DataView(sample.buffer).getUint32(0, true);
+        const payload = damaged(random, sample.subarray(16, 16 + length));
+        const type = random(8) === 0 ? types[random(types.length)]! : sample[4]!;
+        const found = outcome(() => decodeFrame({ type, flags: random(2), payload }));
+        seen[found] = (seen[found] ?? 0) + 1;
       }
-    }
-    expect(faults / streams).toBeGreaterThan(0.9);
-  });
+      // A fuzzer that never gets through, or always, tests nothing.
+      expect(Object.keys(seen).sort()).toContain("BAD_MESSAGE");
+      expect(seen["decoded"]! / frames).toBeGreaterThan(0.05);
+      expect(seen["BAD_MESSAGE"]! / frames).toBeGreaterThan(0.3);
+    },
+    timeoutMs,
+  );
 
-  test("rubbish with right checksums gets through the framer, and no further than the decoder", () => {
-    const random = randomOf(seed + 2);
-    for (let index = 0; index < frames / 20; index++) {
-      const payload = Uint8Array.from({ length: random(120) }, () => random(256));
-      const framer = new Framer(crc32c);
-      framer.push(joined(frame(crc32c, random(20), [payload])));
-      const found = framer.next();
-      if (found === null || found instanceof ProtocolFault) throw found ?? new Error("no frame");
-      outcome(() => decodeFrame(found));
-    }
-  });
+  test(
+    "streams: damaged bytes never pass as a frame, and hold no more memory than arrived",
+    () => {
+      const random = randomOf(seed + 1);
+      const streams = Math.ceil(frames / 40);
+      let faults = 0;
+      for (let index = 0; index < streams; index++) {
+        const whole = joined(Array.from({ length: 1 + random(3) }, () => samples[random(samples.length)]!));
+        const original = Buffer.from(whole);
+        const stream = whole.slice();
+        const at = random(stream.length);
+        stream[at]! ^= 1 << random(8);
+        if (random(4) === 0) forgeHeader(random, stream);
+        const framer = new Framer(crc32c);
+        for (let from = 0; from < stream.length;) {
+          const end = from + 1 + random(random(2) === 0 ? 8 : 300);
+          framer.push(stream.slice(from, end));
+          from = end;
+          let next = framer.next();
+          while (next !== null && !(next instanceof ProtocolFault)) {
+            expect(original.includes(next.payload)).toBeTrue();
+            next = framer.next();
+          }
+          expect(framer.capacityBytes).toBeLessThanOrEqual(2 * framer.heldBytes + 1024);
+          if (next !== null) faults++;
+        }
+      }
+      expect(faults / streams).toBeGreaterThan(0.9);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "rubbish with right checksums gets through the framer, and no further than the decoder",
+    () => {
+      const random = randomOf(seed + 2);
+      for (let index = 0; index < frames / 20; index++) {
+        const payload = Uint8Array.from({ length: random(120) }, () => random(256));
+        const framer = new Framer(crc32c);
+        framer.push(joined(frame(crc32c, random(20), [payload])));
+        const found = framer.next();
+        if (found === null || found instanceof ProtocolFault) throw found ?? new Error("no frame");
+        outcome(() => decodeFrame(found));
+      }
+    },
+    timeoutMs,
+  );
 });
 
 /** A header with any length and a right checksum. */

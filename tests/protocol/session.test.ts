@@ -4,9 +4,11 @@ import type { Copy } from "./copy.ts";
 import { World } from "./world.ts";
 import { imageBytes } from "./source.ts";
 
-// More of it: SESSION_RUNS=100000 SESSION_SEED=7 bun test tests/protocol/session.test.ts --timeout 36000000
+// More of it: SESSION_RUNS=100000 SESSION_SEED=7 bun test tests/protocol/session.test.ts
 const numRuns = Number(process.env["SESSION_RUNS"] ?? 300);
 const seed = Number(process.env["SESSION_SEED"] ?? 20_260_102);
+
+const timeoutMs = 10_000 + numRuns * 50;
 
 const operations = [
   "commit",
@@ -148,31 +150,36 @@ const schedule = fc.array(fc.tuple(fc.constantFrom(...operations), fc.nat()), {
 });
 
 describe(`publisher and follower, seed ${seed}`, () => {
-  test(`${numRuns} schedules: every state is a committed one, versions never go back, the end is the newest`, () => {
-    const seen = new Map<string, number>();
-    fc.assert(
-      fc.property(schedule, (steps) => {
-        const world = newWorld();
-        world.connect();
-        world.settle();
-        for (const step of steps) perform(world, step);
-        finish(world);
-        for (const what of [...world.faults, ...world.reports]) seen.set(what, (seen.get(what) ?? 0) + 1);
-      }),
-      { numRuns, seed },
-    );
-    // The schedules must reach the corners they are for.
-    for (const what of [
-      "us TIMEOUT",
-      "us BAD_CHECKSUM",
-      "us STALE_DELTA",
-      "mismatch repair",
-      "mended",
-      "conflated",
-    ]) {
-      expect([what, seen.get(what) ?? 0]).not.toEqual([what, 0]);
-    }
-  });
+  test(
+    `${numRuns} schedules: every state is a committed one, versions never go back, the end is the newest`,
+    () => {
+      const seen = new Map<string, number>();
+      fc.assert(
+        fc.property(schedule, (steps) => {
+          const world = newWorld();
+          world.connect();
+          world.settle();
+          for (const step of steps) perform(world, step);
+          finish(world);
+          for (const what of [...world.faults, ...world.reports]) seen.set(what, (seen.get(what) ?? 0) + 1);
+        }),
+        { numRuns, seed },
+      );
+      // The schedules must reach the corners they are for; a few of them may not.
+      if (numRuns < 300) return;
+      for (const what of [
+        "us TIMEOUT",
+        "us BAD_CHECKSUM",
+        "us STALE_DELTA",
+        "mismatch repair",
+        "mended",
+        "conflated",
+      ]) {
+        expect([what, seen.get(what) ?? 0]).not.toEqual([what, 0]);
+      }
+    },
+    timeoutMs,
+  );
 
   test("a publisher that forgets a run is found out", () => {
     let cause: unknown;
