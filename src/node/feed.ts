@@ -6,7 +6,7 @@ import { SubscribedSpace } from "../delta/space.ts";
 import { hasher } from "../memory/digest.ts";
 import { leafBytes } from "../protocol/limits.ts";
 import { Encoding, type Reading } from "./encoding.ts";
-import type { Storage } from "./storage.ts";
+import type { Published } from "./shadow.ts";
 
 /** What an encoding is made of. */
 interface Content {
@@ -32,7 +32,7 @@ export class Feed {
   readonly runs: Runs;
   readonly bytes: number;
   readonly verified: boolean;
-  readonly #storage: Storage;
+  readonly #storage: Published;
   readonly #space: SubscribedSpace;
   #tree: MerkleTree | null = null;
   #treeVersion = 0;
@@ -43,7 +43,7 @@ export class Feed {
   /** Times a delta was encoded, for whoever wants to see that it is shared. */
   encoded = 0;
 
-  constructor(storage: Storage, runs: Runs, verified: boolean) {
+  constructor(storage: Published, runs: Runs, verified: boolean) {
     this.#storage = storage;
     this.runs = runs;
     this.bytes = totalBytes(runs);
@@ -51,9 +51,14 @@ export class Feed {
     this.#space = new SubscribedSpace(runs);
   }
 
+  /** The version that a delta made now leads to. */
+  get newest(): number {
+    return this.#storage.version;
+  }
+
   /** What changed since `from` (everything if `full`) as one delta to the newest version; null when nothing that is followed did. */
   delta(from: number, full: boolean): Encoding | null {
-    const version = this.#storage.version;
+    const version = this.newest;
     if (this.#encodedVersion !== version) {
       this.#encodings.clear();
       this.#encodedVersion = version;
@@ -92,7 +97,7 @@ export class Feed {
     return new Encoding(
       this.#storage,
       {
-        incarnation: this.#storage.segment.incarnation,
+        incarnation: this.#storage.incarnation,
         from,
         to,
         totalBytes: totalBytes(runs),
@@ -117,7 +122,7 @@ export class Feed {
 
   #hashLeaves(tree: MerkleTree, first: number, count: number): void {
     const data = new Uint8Array(tree.bytesOf(first, count));
-    this.#storage.segment.gather(this.#leafRuns(first, count), data);
+    this.#storage.gather(this.#leafRuns(first, count), data);
     tree.update(first, count, data);
   }
 
@@ -129,14 +134,14 @@ export class Feed {
 
 /** Feeds by what they carry, made when first wanted and forgotten with their last follower. */
 export class Feeds {
-  readonly #storage: Storage;
+  readonly #storage: Published;
   readonly #feeds = new Map<string, Feed>();
   readonly #index = new RunIndex<Feed>();
   /** Encodings on their way to somebody. */
   readonly #sending = new Set<Encoding>();
   #version: number;
 
-  constructor(storage: Storage) {
+  constructor(storage: Published) {
     this.#storage = storage;
     this.#version = storage.version;
     storage.beforeCommit = () => this.#freeze();

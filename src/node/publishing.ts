@@ -1,4 +1,5 @@
 import { MemblastError } from "../errors.ts";
+import { crc32c } from "../memory/digest.ts";
 import { deltaFrame } from "../protocol/encode.ts";
 import { ProtocolFault } from "../protocol/fault.ts";
 import type { SubscribeMessage } from "../protocol/messages.ts";
@@ -22,7 +23,7 @@ export interface PublishingOwner {
   onClosed(publishing: Publishing, cause: CloseCause): void;
 }
 
-const session = { step: stepPublisher, deadline: publisherDeadline };
+const session = { step: stepPublisher, deadline: publisherDeadline, crc32c };
 
 /** The publisher's end of one link: carries out what the session decides. */
 export class Publishing implements Follower, ConversationOwner<PublisherEvent, PublisherAction> {
@@ -119,6 +120,8 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
     try {
       const feed = this.#feeds.take(request.regions, request.verify);
       this.#join(subscription, feed);
+      // A link that followed nothing was not told of commits; without this one it would resume to the version of its opening.
+      this.conversation.step({ kind: "committed", version: this.#version(), subscriptions: [], now });
       this.conversation.step({ kind: "subscriptionAccepted", subscription, bytes: feed.bytes, now });
     } catch (error) {
       if (!(error instanceof MemblastError)) throw error;
