@@ -29,6 +29,10 @@ export async function follow(self: Program, node: Node, server: string, client: 
   self.ready([], () => 0);
   changed();
   const unlisten = node.onUpdate(changed);
-  await self.stopped;
-  unlisten();
+  try {
+    await self.stopped;
+  } finally {
+    unlisten();
+    isReady = false; // the links that go from now on are those of a node that closes
+  }
 }

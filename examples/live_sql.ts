@@ -53,7 +53,8 @@ export class LiveSql implements AsyncDisposable {
 function answerView({ columns, rows }: Answer, title: string, ink: Paint): View {
   const cell = (value: unknown) => (typeof value === "number" ? decimal(value) : String(value ?? "–"));
   const cells = () => rows.map((row) => row.map(cell));
-  const plain = (value: unknown) => (typeof value === "bigint" ? Number(value) : value);
+  const number = (_: string, value: unknown) => (typeof value === "bigint" ? Number(value) : value);
+  const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null, number));
   return {
     lines: () => [
       title,

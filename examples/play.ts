@@ -12,6 +12,8 @@ export interface Stage {
   /** `panel`: programs send blocks that refresh in place, else a line now and then. */
   readonly view: "panel" | "lines";
   readonly colour: boolean;
+  /** Of the terminal, for the blocks of all programs together. */
+  readonly size?: { readonly columns: number; readonly lines: number };
   /** How long a program may take to end when asked; three seconds if left out. */
   readonly graceMs?: number;
   panel(label: string, lines: readonly string[]): void;
@@ -49,7 +51,7 @@ async function perform(example: Example, stage: Stage, children: Child[]): Promi
     const child = new Child(
       label,
       [process.execPath, resolve(stage.folder, file), ...args(servers)],
-      env(stage),
+      env(stage, example.programs.length),
       {
         panel: (lines) => stage.panel(label, lines),
         line: (line) => stage.line(label, line),
@@ -68,8 +70,14 @@ async function perform(example: Example, stage: Stage, children: Child[]): Promi
   return new Map(children.map((child, i) => [child.label, reports[i] as Report]));
 }
 
-function env({ view, colour }: Stage): Record<string, string | undefined> {
+function env({ view, colour, size }: Stage, programs: number): Record<string, string | undefined> {
   // Never both: Bun prints a warning about it, and takes an empty FORCE_COLOR for a wish.
   const ink = colour ? { FORCE_COLOR: "1", NO_COLOR: undefined } : { FORCE_COLOR: undefined, NO_COLOR: "1" };
-  return { ...process.env, MEMBLAST_VIEW: view, ...ink };
+  const room = size && { COLUMNS: `${size.columns}`, LINES: `${linesEach(size.lines, programs)}` };
+  return { ...process.env, MEMBLAST_VIEW: view, ...room, ...ink };
+}
+
+/** Lines for each program's block below its title, so that all fit once the first one, the server, is cut to its head. */
+function linesEach(lines: number, programs: number): number {
+  return Math.max(8, Math.floor((lines - 4) / Math.max(1, programs - 1)) - 2);
 }

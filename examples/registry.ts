@@ -1,4 +1,7 @@
 /** The examples that `bun run examples` knows: one row each. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { peerNames } from "./peers.ts";
 
 export interface ProgramRow {
   readonly label: string;
@@ -19,6 +22,18 @@ export interface Example {
 
 const anyPort = "127.0.0.1:0";
 const follow = ([server = ""]: readonly string[]) => ["--server", server];
+
+/** Four peers that must know of each other before any of them listens: sockets with names instead of ports. */
+function fourPeers(file: string, ...args: string[]): ProgramRow[] {
+  const socket = (name: string) =>
+    join(tmpdir(), `memblast-${process.pid}-${file.replace(".ts", "")}-${name}.sock`);
+  const peers = peerNames.map((name) => `${name}=unix:${socket(name)}`).join(",");
+  return peerNames.map((name) => ({
+    label: `peer ${name}`,
+    file,
+    args: () => ["--name", name, "--peers", peers, ...args],
+  }));
+}
 
 export const examples: readonly Example[] = [
   {
@@ -53,12 +68,12 @@ export const examples: readonly Example[] = [
     name: "slices",
     about:
       "100 tickers, of which four clients follow what they need: all, some rows, named rows, SQL over rows",
-    versionsMin: 10,
+    versionsMin: 5,
     programs: [
       {
         label: "slice_server",
         file: "slices/slice_server.ts",
-        args: () => ["--listen", anyPort, "--every", "50"],
+        args: () => ["--listen", anyPort, "--every", "100"],
       },
       { label: "slice_all_client", file: "slices/slice_all_client.ts", args: follow },
       { label: "slice_client", file: "slices/slice_client.ts", args: follow },
@@ -87,14 +102,70 @@ export const examples: readonly Example[] = [
   {
     name: "heatmap",
     about: "sine waves as a heat map, every frame all new, in true colour on a terminal",
-    versionsMin: 10,
+    versionsMin: 5,
     programs: [
       {
         label: "heatmap_server",
         file: "heatmap/heatmap_server.ts",
-        args: () => ["--listen", anyPort, "--every", "50"],
+        args: () => ["--listen", anyPort],
       },
       { label: "heatmap_client", file: "heatmap/heatmap_client.ts", args: follow },
+    ],
+  },
+  {
+    name: "peer_split",
+    about: "four peers, each owns a quadrant of one array, follows the other three and checks their hashes",
+    versionsMin: 10,
+    programs: fourPeers("peer_split.ts", "--every", "50"),
+  },
+  {
+    name: "peer_stress",
+    about: "four peers that write their quadrants as fast as they can, and end with the same bytes",
+    versionsMin: 1000,
+    programs: fourPeers("peer_stress.ts"),
+  },
+  {
+    name: "nn_weights",
+    about: "a network that is being trained; ONNX Runtime runs each version of its weights that arrives",
+    versionsMin: 5,
+    programs: [
+      { label: "nn_server", file: "nn_weights/nn_server.ts", args: () => ["--listen", anyPort] },
+      { label: "nn_client", file: "nn_weights/nn_client.ts", args: follow },
+      {
+        label: "nn_client --weights live",
+        file: "nn_weights/nn_client.ts",
+        args: (servers) => [...follow(servers), "--weights", "live"],
+      },
+    ],
+  },
+  {
+    name: "sparse",
+    about:
+      "large weights of which a step changes one percent: what crosses the network, and how long it takes",
+    versionsMin: 3,
+    programs: [
+      {
+        label: "sparse_bench",
+        file: "nn_weights/sparse_bench.ts",
+        args: () => ["--listen", anyPort, "--wait", "--mib", "8", "--steps", "0"],
+      },
+      { label: "sparse_follower", file: "nn_weights/sparse_follower.ts", args: follow },
+    ],
+  },
+  {
+    name: "yfinance",
+    about: "quotes of Yahoo Finance, here recorded ones with a refusal now and then, and SQL over the window",
+    versionsMin: 10,
+    programs: [
+      {
+        label: "yfinance_server",
+        file: "yfinance/yfinance_server.ts",
+        args: () => [
+          ...["--listen", anyPort, "--interval", "0.05"],
+          ...["--replay", join(import.meta.dir, "yfinance/quotes.json")],
+        ],
+      },
+      { label: "yfinance_duckdb_client", file: "yfinance/yfinance_duckdb_client.ts", args: follow },
     ],
   },
 ];

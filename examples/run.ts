@@ -72,6 +72,7 @@ async function present(example: Example): Promise<Result> {
         : Promise.race([interrupted.promise, Bun.sleep(options.seconds * 1000)]),
     view: isTerminal ? "panel" : "lines",
     colour,
+    ...(isTerminal && { size: { columns: process.stdout.columns, lines: process.stdout.rows - 1 } }),
     panel(label, lines) {
       blocks.set(label, lines);
       panel?.draw(stack(blocks, (process.stdout.rows ?? 40) - 1, ink));

@@ -144,16 +144,10 @@ export function paddingOf(byteLength: number): number {
 }
 
 export function hexOf(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += (byte < 16 ? "0" : "") + byte.toString(16);
-  return text;
+  return bytes.toHex();
 }
 
 /** The bytes of a text that is known to be lower-case hex of even length. */
 export function bytesOfHex(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length / 2);
-  for (let index = 0; index < bytes.length; index++) {
-    bytes[index] = Number.parseInt(text.slice(2 * index, 2 * index + 2), 16);
-  }
-  return bytes;
+  return Uint8Array.fromHex(text);
 }

@@ -4,6 +4,7 @@ import {
   flag,
   helpText,
   number,
+  numbers,
   optionalText,
   parse,
   text,
@@ -81,6 +82,34 @@ describe("parse", () => {
   test("takes operands only where the program has some", () => {
     const withOperand = { ...line, operand: { name: "NAME...", help: "which" } };
     expect(parse(withOperand, ["a", "--every", "5", "b"]).operands).toEqual(["a", "b"]);
+  });
+});
+
+describe("numbers", () => {
+  const lists = {
+    ...line,
+    flags: { tickers: numbers("rows", "LIST"), region: numbers("a part", "R,C,H,W") },
+  };
+  const read = (...argv: string[]) => parse(lists, argv);
+
+  test("reads a list, of as many as the value has names", () => {
+    expect(read()).toMatchObject({ tickers: undefined, region: undefined });
+    expect(read("--tickers", "2,50,75", "--region", "0,1,20,30")).toMatchObject({
+      tickers: [2, 50, 75],
+      region: [0, 1, 20, 30],
+    });
+    expect(read("--tickers", "7").tickers).toEqual([7]);
+  });
+
+  test.each([
+    ["--tickers", "", /^--tickers must be whole numbers with commas between them, not ""$/],
+    ["--tickers", "1,,2", /^--tickers must be/],
+    ["--tickers", "1.5", /^--tickers must be/],
+    ["--tickers", "9007199254740993", /^--tickers must be/],
+    ["--region", "1,2,3", /^--region must be 4 whole numbers with commas between them, not "1,2,3"$/],
+    ["--region", "1,2,3,4,5", /^--region must be 4/],
+  ])("refuses %s %j", (name, value, sentence) => {
+    expect(() => read(name, value)).toThrow(sentence);
   });
 });
 

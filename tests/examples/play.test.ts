@@ -37,6 +37,11 @@ const programs = {
     process.on("message", (m) => process.send(m.kind === "quiet" ? { kind: "quiet", version: 0 }
       : { kind: "report", report: { versions: {} } }));`,
   "stranger.ts": `process.send({ kind: "hello" }); setInterval(() => {}, 1000);`,
+  "room.ts": `await program({}, async (self) => {
+    self.ready([], () => 0);
+    self.say(process.env.COLUMNS + "x" + process.env.LINES);
+    await self.stopped;
+  });`,
   "pid.ts": `await program({}, async (self) => {
     require("fs").writeFileSync(import.meta.dir + "/" + process.argv[2], String(process.pid));
     self.ready([], () => 0);
@@ -99,6 +104,17 @@ describe("play", () => {
     const panels = stage({ view: "panel" });
     await play(example("server", "client"), panels);
     expect(panels.heard).toEqual(["server| server at 1"]);
+  });
+
+  test("tells its programs how much of the terminal is theirs", async () => {
+    const one = stage({ size: { columns: 90, lines: 40 } });
+    await play(example("room"), one);
+    expect(one.heard).toEqual(["room: 90x34"]);
+    const three = stage({ size: { columns: 90, lines: 40 } });
+    await play(example("room", "room", "room"), three);
+    // The first one's title and head, then twice a title with its block.
+    expect(three.heard[0]).toBe("room: 90x16");
+    expect(4 + 2 * (2 + 16)).toBeLessThanOrEqual(40);
   });
 
   test.each([

@@ -32,7 +32,8 @@ describe("bun run examples", () => {
     const { out, status } = await run("--list");
     expect(status).toBe(0);
     expect(out.trim().split("\n")).toHaveLength(examples.length);
-    for (const { name, about } of examples) expect(out).toContain(`${name.padEnd(7)}  ${about}`);
+    const width = Math.max(...examples.map(({ name }) => name.length));
+    for (const { name, about } of examples) expect(out).toContain(`${name.padEnd(width)}  ${about}`);
   });
 
   test("--help shows the options and examples", async () => {
