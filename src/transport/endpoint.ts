@@ -1,10 +1,10 @@
-import { fail } from "../errors.ts";
-import { type Address, formatAddress } from "./address.ts";
 import { connectStream } from "./dialler.ts";
 import type { Transport } from "./link.ts";
 import { listenStream } from "./listener.ts";
+import { connectWebSocket } from "./websocket_dialler.ts";
+import { listenWebSocket } from "./websocket_listener.ts";
 
-/** The machine's real network: `tcp`, `tls` and `unix` addresses. */
+/** The machine's real network: every kind of address. */
 export const systemTransport: Transport = {
   async listen(address, accept, options) {
     switch (address.kind) {
@@ -12,8 +12,9 @@ export const systemTransport: Transport = {
       case "tls":
       case "unix":
         return listenStream(address, accept, options);
-      default:
-        return unsupported(address);
+      case "ws":
+      case "wss":
+        return listenWebSocket(address, accept, options);
     }
   },
   async connect(address, handler, options) {
@@ -22,16 +23,9 @@ export const systemTransport: Transport = {
       case "tls":
       case "unix":
         return connectStream(address, handler, options);
-      default:
-        return unsupported(address);
+      case "ws":
+      case "wss":
+        return connectWebSocket(address, handler, options);
     }
   },
 };
-
-function unsupported(address: Address): never {
-  return fail(
-    "INVALID_ADDRESS",
-    `${formatAddress(address)} cannot be opened by this version; use host:port, tls:host:port or unix:path.`,
-    { address: formatAddress(address) },
-  );
-}

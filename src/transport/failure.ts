@@ -3,7 +3,15 @@ import { type Address, formatAddress } from "./address.ts";
 
 /** Why a connection could not be made: `details.reason` of CONNECT_FAILED. */
 export type ConnectReason =
-  "refused" | "timeout" | "aborted" | "unknown host" | "unreachable" | "closed" | "tls" | "system";
+  | "refused"
+  | "timeout"
+  | "aborted"
+  | "unknown host"
+  | "unreachable"
+  | "closed"
+  | "tls"
+  | "upgrade"
+  | "system";
 
 const advice: Record<ConnectReason, string> = {
   refused: "nothing listens there: start the other side, or check the address",
@@ -13,6 +21,7 @@ const advice: Record<ConnectReason, string> = {
   unreachable: "there is no way to that network or host: check the address and the route",
   closed: "the other side closed it at once: it may have too many links",
   tls: "the TLS handshake failed: check the certificate, its name and dates, and the `ca` it is verified by",
+  upgrade: "the other side did not take up the WebSocket",
   system: "the system refused: see the cause",
 };
 
@@ -20,7 +29,8 @@ const advice: Record<ConnectReason, string> = {
 export function connectFailed(address: Address, reason: ConnectReason, cause?: unknown): MemblastError {
   const text = formatAddress(address);
   const systemCode = codeOf(cause);
-  const said = cause instanceof Error && reason === "tls" ? ` (${cause.message})` : "";
+  const isTold = reason === "tls" || reason === "upgrade";
+  const said = cause instanceof Error && isTold ? ` (${cause.message.replace(/\.$/, "")})` : "";
   return new MemblastError(
     "CONNECT_FAILED",
     `No connection to ${text}: ${advice[reason]}${said}.`,

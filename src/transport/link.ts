@@ -76,6 +76,13 @@ export interface ListenOptions {
   readonly handshakeTimeoutMs?: number;
   /** For `tls:` and `wss:`, needed there: `cert` and `key` at least. */
   readonly tls?: TlsOptions;
+  /**
+   * For `ws:` and `wss:`: origins ("https://example.org") of the web pages that may connect, "*" for all. Default: pages from
+   * the same host, whatever their port, and from this machine. What is no browser has no origin and is let in.
+   */
+  readonly origins?: readonly string[];
+  /** For `ws:` and `wss:`: names by which it may be called besides its address and those of this machine. */
+  readonly hosts?: readonly string[];
 }
 
 export interface ConnectOptions {
@@ -109,7 +116,7 @@ export interface Transport {
   listen(address: Address, accept: Accept, options?: ListenOptions): Promise<Listener>;
   /**
    * Resolves after `onOpen`. Rejects with CONNECT_FAILED, whose `details.reason` is "refused", "timeout", "aborted",
-   * "unknown host", "unreachable", "closed", "tls" or "system"; then no handler is ever called.
+   * "unknown host", "unreachable", "closed", "tls", "upgrade" or "system"; then no handler is ever called.
    */
   connect(address: Address, handler: LinkHandler, options?: ConnectOptions): Promise<Link>;
 }
