@@ -71,6 +71,7 @@ static void commit_copy(mb_segment *s, const mb_run *run, uint64_t version) {
 
 static int64_t commit_wake(mb_segment *s) {
   s->unrung = 0;
+  mb_segment_lost(s); /* looked at here, where a system call is made anyway, for the next transaction to refuse */
   return syscall(SYS_futex, &s->hot->notify, FUTEX_WAKE, 0x7fffffff, NULL, NULL, 0) < 0 ? mb_errno() : 0;
 }
 
@@ -79,14 +80,16 @@ static void commit_finish(mb_segment *s, uint64_t seq) {
   for (uint32_t i = 0; i < s->run_count; i++) commit_copy(s, s->runs + i, (seq + 1) / 2);
   mb_store_release(&s->hot->seq, seq + 1);
   MB_POINT();
-  mb_store32_release(&s->hot->phase, MB_CLEAN);
-  MB_POINT();
   mb_store32_release(&s->hot->notify, s->hot->notify + 1);
+  MB_POINT();
+  mb_store32_release(&s->hot->phase, MB_CLEAN); /* last: as long as it is dirty a successor recovers, and rings */
 }
 
 MB_EXPORT int64_t mb_begin(mb_segment *s) {
   if (!s->writable) return MB_E_NOT_WRITER;
   if (s->in_write) return MB_E_IN_WRITE;
+  if (s->lost) return s->lost;
+  if (mb_guard_hit(s->guard_slot)) return MB_E_TRUNCATED;
   mb_store_relaxed(&s->hot->begin, mb_load_relaxed(&s->hot->seq) + 1);
   MB_POINT();
   mb_fence_release(); /* who sees a byte of this transaction in working sees begin */
@@ -154,6 +157,7 @@ static void recover_forward(mb_segment *s, uint64_t seq) {
     s->run_count = 1;
     s->runs[0].block = 0;
     s->runs[0].count = s->block_count;
+    redo_fill(s, seq);
   }
   commit_finish(s, seq);
 }
@@ -163,7 +167,13 @@ static void recover_back(mb_segment *s, uint64_t seq) {
   mb_fence_release();
   MB_POINT();
   mb_collect_all(s);
+  mb_store32_release(&s->hot->notify, s->hot->notify + 1); /* it may have made a version and told nobody */
   rollback_runs(s);
+}
+
+void mb_notify(mb_segment *s) {
+  mb_store32_release(&s->hot->notify, s->hot->notify + 1);
+  commit_wake(s);
 }
 
 /* Brings a segment whose writer died back to a version. Returns 0: was clean, 1: rolled forward, 2: rolled back. Idempotent. */

@@ -49,7 +49,7 @@ int64_t mb_check_header(const uint8_t *copy, uint64_t copy_bytes, uint64_t file_
   memcpy(&h, copy, sizeof h);
   if (memcmp(h.magic, MB_MAGIC, 8) != 0) return MB_E_MAGIC;
   if (h.endian != MB_ENDIAN) return MB_E_ENDIAN;
-  if (h.major != MB_MAJOR || h.feature_incompat != 0 || h.feature_ro_compat != 0) return MB_E_VERSION;
+  if (h.major != MB_MAJOR || h.feature_incompat != 0) return MB_E_VERSION; /* ro_compat concerns those who write */
   memset(&want, 0, sizeof want);
   if (mb_layout(&want, h.image_bytes, h.schema_bytes) != 0) return MB_E_LAYOUT;
   if (h.header_bytes != want.header_bytes || h.hot_offset != want.hot_offset || h.redo_offset != want.redo_offset ||

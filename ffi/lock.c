@@ -13,12 +13,24 @@ static struct flock lock_byte(int64_t byte, int type) {
   return lock;
 }
 
+/* The file may be without a name by the time it is open: see mb_lock_is. */
 MB_EXPORT int64_t mb_lock_open(const char *path, int32_t create) {
+  struct stat st;
   int fd = open(path, (create ? O_CREAT : 0) | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-  return fd < 0 ? mb_errno() : fd;
+  if (fd < 0) return mb_errno();
+  int64_t error = mb_check_file(fd, &st);
+  if (error) {
+    close(fd);
+    return error;
+  }
+  mb_own(MB_OWN_LOCK, fd);
+  return fd;
 }
 
-MB_EXPORT int64_t mb_lock_close(int32_t fd) { return close(fd) ? mb_errno() : 0; }
+MB_EXPORT int64_t mb_lock_close(int32_t fd) {
+  mb_disown(MB_OWN_LOCK, fd);
+  return close(fd) ? mb_errno() : 0;
+}
 
 /* Never waits: -EAGAIN when somebody else holds the byte. */
 MB_EXPORT int64_t mb_lock_take(int32_t fd, int64_t byte, int32_t exclusive) {

@@ -7,7 +7,7 @@
 
 #include "platform.h"
 
-#define MB_ABI 1 /* checked by the loader: rises with every change of a signature below */
+#define MB_ABI 2 /* checked by the loader: rises with every change of a signature below */
 
 enum mb_error {
   MB_E_NOT_WRITER = -10001,   /* the segment was attached for reading */
@@ -26,7 +26,8 @@ enum mb_error {
   MB_E_HEADER_CRC = -10014,   /* header bytes changed since creation */
   MB_E_LAYOUT = -10015,       /* offsets or sizes that contradict each other or the file */
   MB_E_LIMIT = -10016,        /* more than the library can hold */
-  MB_E_LOCKED = -10017,       /* another process owns writing */
+  MB_E_LOCKED = -10017,       /* another process writes */
+  MB_E_STALE = -10018,        /* the file has lost its name: whoever opens it now finds another one, or none */
 };
 
 /* The file of a segment (and the memory of an unnamed one):
@@ -48,7 +49,13 @@ enum mb_error {
 #define MB_FANOUT_SHIFT 6        /* 64 entries of the version table under one of the level above */
 #define MB_IMAGE_MAX (1ull << 48)
 #define MB_SCHEMA_MAX (16u << 20)
-#define MB_FEATURE_PERSIST 1 /* compat: the last user leaves the file where it is */
+#define MB_FEATURE_PERSIST 1      /* compat: the last user leaves the file where it is */
+#define MB_FEATURE_MANY_WRITERS 1 /* ro_compat: the lock is taken for each write; whoever does not know that may only read */
+
+/* Bytes of the lock file, each a right; from 16 on, places in the queue of writers (turn.c). */
+#define MB_LOCK_WRITER 0 /* exclusive: the one writer, or the creator; shared: one of many writers */
+#define MB_LOCK_USER 1   /* shared: has it open; exclusive: about to remove it */
+#define MB_LOCK_TURN 2   /* exclusive: writes now, where many may */
 
 /*  0        8      12   14   16        24         32          40            56           64
  *  | magic  | endian|maj |min | compat  | ro_compat| incompat  | incarnation | file_bytes | ...
@@ -83,11 +90,15 @@ typedef struct {
   uint8_t pad4[60];
   uint64_t rollbacks, recoveries;
   uint8_t pad5[48];
-  uint64_t owner_pid, owner_start_ns, lock_taken_ns; /* diagnostics only: who holds the lock is what the lock says */
+  uint64_t owner_pid, owner_start_ns, lock_taken_ns; /* CLOCK_MONOTONIC; for messages only: who holds the lock, the lock says */
   uint8_t pad6[40];
   uint32_t superseded; /* 1: a newer file has taken the name */
   uint8_t pad7[60];
-  uint8_t rest[MB_PAGE - 8 * 64];
+  uint32_t turn; /* hints of turn.c: count of turns x 512 + place in the queue of who wrote last */
+  uint8_t pad8[60];
+  uint32_t waiting[16]; /* a bit per place: waits to write */
+  uint32_t bell[512];   /* futex per place: called when it is first */
+  uint8_t rest[MB_PAGE - 10 * 64 - 2048];
 } mb_hot;
 
 enum mb_phase { MB_CLEAN = 0, MB_DIRTY = 1 };
@@ -116,5 +127,8 @@ _Static_assert(offsetof(mb_hot, begin) == 64, "hot page");
 _Static_assert(offsetof(mb_hot, notify) == 128, "hot page");
 _Static_assert(offsetof(mb_hot, phase) == 256, "hot page");
 _Static_assert(offsetof(mb_hot, owner_pid) == 384, "hot page");
+_Static_assert(offsetof(mb_hot, turn) == 512, "hot page");
+_Static_assert(offsetof(mb_hot, waiting) == 576, "hot page");
+_Static_assert(offsetof(mb_hot, bell) == 640, "hot page");
 _Static_assert(sizeof(mb_redo) == MB_PAGE, "redo page");
 #endif

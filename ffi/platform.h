@@ -26,7 +26,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <poll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -60,6 +64,11 @@ _Static_assert(sizeof(struct stat) == 144 && offsetof(struct stat, st_mode) == 2
 _Static_assert(sizeof(struct flock) == 32 && offsetof(struct flock, l_start) == 8, "flock");
 _Static_assert(sizeof(struct sigaction) == 152 && offsetof(struct sigaction, sa_flags) == 136, "sigaction");
 _Static_assert(offsetof(siginfo_t, si_addr) == 16 && sizeof(sigset_t) == 128, "siginfo");
+_Static_assert(offsetof(struct stat, st_nlink) == 16 && sizeof(((struct stat *)0)->st_nlink) == 8, "stat");
+_Static_assert(RLIMIT_FSIZE == 1 && sizeof(struct rlimit) == 16 && sizeof(pthread_key_t) == 4, "limits");
+_Static_assert(sizeof(struct pollfd) == 8 && POLLIN == 1 && PR_SET_NAME == 15, "poll");
+_Static_assert(IN_MODIFY == 2 && IN_ATTRIB == 4 && IN_CLOSE_WRITE == 8 && IN_NONBLOCK == 04000 && IN_CLOEXEC == 02000000, "inotify");
+_Static_assert(ETIMEDOUT == 110 && EFBIG == 27 && CLOCK_MONOTONIC_COARSE == 6, "numbers");
 #endif
 
 #else /* TinyCC: x86-64 Linux, no headers */
@@ -88,8 +97,8 @@ typedef unsigned char bool;
 #define MB_EXPORT
 #define inline __inline__
 
-enum { EPERM = 1, ENOENT = 2, EINTR = 4, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EEXIST = 17, EINVAL = 22,
-       ENOSPC = 28, ENOSYS = 38, ELOOP = 40, EOPNOTSUPP = 95 };
+enum { EPERM = 1, ENOENT = 2, EINTR = 4, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EACCES = 13, EFAULT = 14, EEXIST = 17, EINVAL = 22,
+       EFBIG = 27, ENOSPC = 28, ENOSYS = 38, ELOOP = 40, EOPNOTSUPP = 95, ETIMEDOUT = 110 };
 #define O_RDONLY 0
 #define O_RDWR 02
 #define O_CREAT 0100
@@ -133,8 +142,18 @@ enum { EPERM = 1, ENOENT = 2, EINTR = 4, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EA
 #define MSG_NOSIGNAL 0x4000
 #define CLOCK_MONOTONIC 1
 #define CLOCK_REALTIME 0
+#define CLOCK_MONOTONIC_COARSE 6
+#define RLIMIT_FSIZE 1
+#define POLLIN 1
+#define PR_SET_NAME 15
+#define IN_MODIFY 2
+#define IN_ATTRIB 4
+#define IN_CLOSE_WRITE 8
+#define IN_NONBLOCK 04000
+#define IN_CLOEXEC 02000000
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
+#define FUTEX_PRIVATE_FLAG 128
 #define SYS_fstat 5
 #define SYS_futex 202
 
@@ -156,7 +175,10 @@ struct sigaction {
   int sa_flags;
   void (*sa_restorer)(void);
 };
+struct pollfd { int fd; short events, revents; };
+struct rlimit { uint64_t rlim_cur, rlim_max; };
 typedef unsigned long pthread_t;
+typedef unsigned int pthread_key_t;
 
 void *malloc(size_t);
 void *calloc(size_t, size_t);
@@ -183,6 +205,7 @@ int fchmod(int, unsigned);
 long syscall(long, ...);
 int sigaction(int, const struct sigaction *, struct sigaction *);
 int sigfillset(sigset_t *);
+int sigdelset(sigset_t *, int);
 int pthread_sigmask(int, const sigset_t *, sigset_t *);
 int raise(int);
 int getpid(void);
@@ -194,6 +217,15 @@ int socketpair(int, int, int, int *);
 ssize_t send(int, const void *, size_t, int);
 int pthread_create(pthread_t *, const void *, void *(*)(void *), void *);
 int pthread_join(pthread_t, void **);
+int pthread_key_create(pthread_key_t *, void (*)(void *));
+int pthread_setspecific(pthread_key_t, const void *);
+void *pthread_getspecific(pthread_key_t);
+int getrlimit(int, struct rlimit *);
+int poll(struct pollfd *, unsigned long, int);
+int inotify_init1(int);
+int inotify_add_watch(int, const char *, uint32_t);
+int prctl(int, ...);
+ssize_t read(int, void *, size_t);
 
 /* glibc before 2.33 has no fstat symbol, so the system call itself. */
 #define mb_fstat(fd, st) ((int)syscall(SYS_fstat, (long)(fd), (st)))

@@ -87,9 +87,8 @@ static int64_t read_done(const mb_segment *s, uint64_t version) {
 }
 
 /* Invariant of the loop: where `based`, every byte of `into` is committed's but for blocks stamped after `since`. */
-static int64_t read_mending(const mb_segment *s, uint8_t *into, uint64_t offset, uint64_t bytes) {
-  bool based = false;
-  uint64_t since = 0, stuck_seq = 0;
+static int64_t read_mending(const mb_segment *s, uint8_t *into, uint64_t offset, uint64_t bytes, bool based, uint64_t since) {
+  uint64_t stuck_seq = 0;
   uint32_t stuck = 0;
   for (int i = 0; i < READ_ROUNDS; i++) {
     read_latch latch = read_open(s);
@@ -120,7 +119,18 @@ MB_EXPORT int64_t mb_snapshot(mb_segment *s, uint8_t *into, uint64_t offset, uin
   if (bytes == 0 || !mb_inside(offset, bytes, s->image_bytes)) return MB_E_RANGE;
   for (int i = 0; i < READ_TRIES; i++)
     if (read_whole(s, &latch, into, offset, bytes)) return read_done(s, latch.version);
-  return read_mending(s, into, offset, bytes);
+  return read_mending(s, into, offset, bytes, false, 0);
+}
+
+/* Brings `into`, a copy of the whole image at version `since` (0: of anything), to the newest version, at the cost of what changed.
+ * Returns that. On an error `into` is of no version. */
+MB_EXPORT int64_t mb_refresh(mb_segment *s, uint8_t *into, uint64_t since) {
+  read_latch latch = read_open(s);
+  int64_t lost = mb_segment_lost(s);
+  if (lost) return lost;
+  if (since == 0 || since > latch.version) return mb_snapshot(s, into, 0, s->image_bytes);
+  if (latch.version == since) return read_done(s, since);
+  return read_mending(s, into, 0, s->image_bytes, true, since);
 }
 
 /* Byte runs of the image that changed after `since`, clipped to `clip` (sorted disjoint pairs offset, bytes; NULL = all), as pairs

@@ -13,7 +13,7 @@ static void segment_place(mb_segment *s, const mb_header *h) {
   s->schema_bytes = h->schema_bytes;
   s->block_count = h->block_count;
   while ((1ull << s->block_shift) < h->block_bytes) s->block_shift++;
-  s->features = h->feature_compat;
+  s->features = h->feature_compat | h->feature_ro_compat << 32;
   memcpy(s->incarnation, h->incarnation, sizeof s->incarnation);
   memcpy(s->boot_id, h->boot_id, sizeof s->boot_id);
   uint64_t *entry = (uint64_t *)(s->base + h->table_offset);
@@ -38,6 +38,7 @@ static int64_t segment_notes(mb_segment *s) {
 }
 
 MB_EXPORT int64_t mb_segment_close(mb_segment *s) {
+  mb_disown(MB_OWN_SEGMENT, (int64_t)(uintptr_t)s);
   mb_guard_remove(s->guard_slot);
   if (s->base) munmap(s->base, s->bytes);
   if (s->fd >= 0) close(s->fd);
@@ -45,7 +46,16 @@ MB_EXPORT int64_t mb_segment_close(mb_segment *s) {
   free(s->touched);
   free(s->touched_summary);
   free(s->runs);
+  free(s->known_crc);
+  free(s->known_stamp);
   free(s);
+  return 0;
+}
+
+/* Leaves the memory mapped when the segment is closed: somebody else holds a view of it that nobody can take back. */
+MB_EXPORT int64_t mb_segment_keep_mapped(mb_segment *s) {
+  s->base = NULL;
+  s->guard_slot = -1;
   return 0;
 }
 
@@ -80,6 +90,8 @@ static int64_t segment_keep_schema(mb_segment *s, const uint8_t *schema, uint64_
 
 /* An unfinished file has no name: O_TMPFILE, all of its space, the whole header, and only then the link. */
 static int64_t segment_unnamed_file(const char *directory, uint64_t bytes) {
+  struct rlimit limit; /* passing it would also raise SIGXFSZ, which kills */
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && bytes > limit.rlim_cur) return -EFBIG;
   int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0) return mb_errno();
   sigset_t all, before;
@@ -96,14 +108,21 @@ static int64_t segment_unnamed_file(const char *directory, uint64_t bytes) {
   return fd;
 }
 
-static int64_t segment_publish(int fd, const char *path) {
-  char link[32] = "/proc/self/fd/";
+/* A path by which the system finds the open file, whatever its name; 32 bytes are enough. */
+void mb_descriptor_path(int fd, char *path) {
+  static const char folder[] = "/proc/self/fd/";
   char digits[12];
-  int n = 0, at = (int)strlen(link);
+  int n = 0, at = sizeof folder - 1;
+  memcpy(path, folder, sizeof folder);
   do digits[n++] = (char)('0' + fd % 10);
   while ((fd /= 10) > 0);
-  while (n > 0) link[at++] = digits[--n];
-  link[at] = 0;
+  while (n > 0) path[at++] = digits[--n];
+  path[at] = 0;
+}
+
+static int64_t segment_publish(int fd, const char *path) {
+  char link[32];
+  mb_descriptor_path(fd, link);
   return linkat(AT_FDCWD, link, AT_FDCWD, path, AT_SYMLINK_FOLLOW) ? mb_errno() : 0;
 }
 
@@ -116,8 +135,8 @@ MB_EXPORT int64_t mb_segment_bytes(uint64_t image_bytes, uint64_t schema_bytes) 
 }
 
 /* Creates a segment of zeros at version 0: a file `path` in `directory`, or private memory where path is NULL. `identity` is 16
- * bytes of incarnation and 16 of boot id; `features` goes into the header's feature_compat. The handle goes to out[0]. -EEXIST
- * when the path is taken. */
+ * bytes of incarnation and 16 of boot id; the lower half of `features` goes into the header's feature_compat, the upper half into
+ * feature_ro_compat. The handle goes to out[0]. -EEXIST when the path is taken. */
 MB_EXPORT int64_t mb_segment_create(const char *directory, const char *path, const uint8_t *schema, uint64_t schema_bytes,
                                     uint64_t image_bytes, uint64_t meta_offset, const uint8_t *identity, uint64_t features,
                                     int64_t *out) {
@@ -141,7 +160,8 @@ MB_EXPORT int64_t mb_segment_create(const char *directory, const char *path, con
   h.major = MB_MAJOR;
   h.minor = MB_MINOR;
   h.meta_offset = meta_offset;
-  h.feature_compat = features;
+  h.feature_compat = features & 0xffffffffu;
+  h.feature_ro_compat = features >> 32;
   h.created_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
   memcpy(h.incarnation, identity, 16);
   memcpy(h.boot_id, identity + 16, 16);
@@ -153,17 +173,31 @@ MB_EXPORT int64_t mb_segment_create(const char *directory, const char *path, con
   s->writable = true;
   if ((error = segment_notes(s))) return segment_abandon(s, error);
   if (path && (error = segment_publish(s->fd, path))) return segment_abandon(s, error);
+  mb_own(MB_OWN_SEGMENT, (int64_t)(uintptr_t)s);
   out[0] = (int64_t)(uintptr_t)s;
   return 0;
 }
 
-static int64_t segment_check_file(int fd, uint32_t uid, struct stat *st) {
+/* A file that nobody else can have prepared, or reaches by another name. */
+int64_t mb_check_file(int fd, struct stat *st) {
   if (mb_fstat(fd, st)) return mb_errno();
   if (!S_ISREG(st->st_mode)) return MB_E_NOT_REGULAR;
-  if (st->st_uid != uid && st->st_uid != 0) return MB_E_OWNER;
+  if (st->st_uid != geteuid() && st->st_uid != 0) return MB_E_OWNER;
   if (st->st_mode & 022) return MB_E_MODE;
-  if (st->st_nlink != 1) return MB_E_LINKS;
+  if (st->st_nlink > 1) return MB_E_LINKS;
   return 0;
+}
+
+/* 0, or for good: MB_E_TRUNCATED, the file lost pages; MB_E_STALE, it was removed from under us, and its name, if it is taken,
+ * stands for another segment. One system call. */
+MB_EXPORT int64_t mb_segment_lost(mb_segment *s) {
+  struct stat st;
+  if (s->lost || s->fd < 0) return s->lost;
+  if (mb_guard_hit(s->guard_slot)) return s->lost = MB_E_TRUNCATED;
+  if (mb_fstat(s->fd, &st)) return mb_errno();
+  if ((uint64_t)st.st_size < s->bytes) s->lost = MB_E_TRUNCATED;
+  else if (st.st_nlink == 0) s->lost = MB_E_STALE;
+  return s->lost;
 }
 
 /* Reads the header into private memory, checks it there, and leaves the copy in *copy (to be freed). */
@@ -196,7 +230,8 @@ MB_EXPORT int64_t mb_segment_attach(const char *path, int32_t writable, int64_t 
   uint8_t *copy = NULL;
   s->fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
   if (s->fd < 0) return segment_abandon(s, mb_errno());
-  int64_t error = segment_check_file(s->fd, geteuid(), &st);
+  int64_t error = mb_check_file(s->fd, &st);
+  if (!error && st.st_nlink == 0) error = -ENOENT;
   if (!error) error = segment_read_header(s->fd, (uint64_t)st.st_size, &copy);
   mb_header h;
   if (!error) {
@@ -204,6 +239,7 @@ MB_EXPORT int64_t mb_segment_attach(const char *path, int32_t writable, int64_t 
     error = segment_keep_schema(s, copy + h.schema_offset, h.schema_bytes);
   }
   free(copy);
+  if (!error && writable && (h.feature_ro_compat & ~(uint64_t)MB_FEATURE_MANY_WRITERS)) error = MB_E_VERSION;
   if (!error) error = segment_map(s, h.file_bytes, writable ? segment_read_write : PROT_READ);
   if (!error) {
     segment_place(s, &h);
@@ -211,12 +247,25 @@ MB_EXPORT int64_t mb_segment_attach(const char *path, int32_t writable, int64_t 
     if (writable) error = segment_notes(s);
   }
   if (error) return segment_abandon(s, error);
+  mb_own(MB_OWN_SEGMENT, (int64_t)(uintptr_t)s);
   out[0] = (int64_t)(uintptr_t)s;
   return 0;
 }
 
-/* 0: was clean, 1: the last commit was completed, 2: an unfinished transaction was undone. Under the writer's lock only. */
-MB_EXPORT int64_t mb_segment_recover(mb_segment *s) { return s->writable ? mb_recover(s) : MB_E_NOT_WRITER; }
+/* Takes over from a writer that is gone: 0: it left all whole, 1: its last commit was completed, 2: its unfinished transaction was
+ * undone. Under the writer's lock only. Rings in any case: the last writer may have committed and died before it rang. */
+MB_EXPORT int64_t mb_segment_recover(mb_segment *s) {
+  if (!s->writable) return MB_E_NOT_WRITER;
+  int64_t how = mb_recover(s);
+  if (how == 0) mb_notify(s);
+  return how;
+}
+
+static uint64_t segment_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
 
 /* Addresses and sizes for the binding, by number. */
 MB_EXPORT int64_t mb_segment_field(mb_segment *s, int32_t field) {
@@ -237,10 +286,11 @@ MB_EXPORT int64_t mb_segment_field(mb_segment *s, int32_t field) {
     case 13: return (int64_t)s->hot->rollbacks;
     case 14: return (int64_t)s->hot->recoveries;
     case 15: return (int64_t)s->hot->owner_pid;
-    case 16: return (int64_t)s->hot->lock_taken_ns;
+    case 16: return (int64_t)(segment_now() - s->hot->lock_taken_ns);
     case 17: return (int64_t)s->features;
     case 18: return (int64_t)(uintptr_t)s->boot_id;
     case 19: return mb_guard_hit(s->guard_slot);
+    case 20: return (int64_t)s->bytes;
     default: return MB_E_RANGE;
   }
 }
@@ -248,10 +298,8 @@ MB_EXPORT int64_t mb_segment_field(mb_segment *s, int32_t field) {
 /* Leaves a note of who writes, for messages; nothing is ever decided by it. */
 MB_EXPORT int64_t mb_segment_sign(mb_segment *s) {
   if (!s->writable) return MB_E_NOT_WRITER;
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
   s->hot->owner_pid = (uint64_t)getpid();
-  s->hot->lock_taken_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+  s->hot->lock_taken_ns = segment_now();
   return 0;
 }
 

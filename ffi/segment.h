@@ -15,6 +15,7 @@ typedef struct {
   int fd;
   bool writable;   /* mapped for writing; who may write now is the lock's matter */
   bool in_write;
+  int32_t lost;    /* what mb_segment_lost found */
   int guard_slot;
   mb_hot *hot;
   mb_redo *redo;
@@ -31,7 +32,12 @@ typedef struct {
   mb_run *runs;
   uint32_t run_count, run_capacity;
   uint32_t unrung; /* commits since sleeping readers were last woken */
+  /* What verify.c knows of the blocks: their checksums, and the versions that these are of. NULL before the first look. */
+  uint32_t *known_crc;
+  uint64_t *known_stamp, known_version;
 } mb_segment;
+
+typedef struct mb_doorbell mb_doorbell;
 
 /* layout.c: where everything lies; pure, the fuzzer's door */
 int64_t mb_layout(mb_header *header, uint64_t image_bytes, uint64_t schema_bytes);
@@ -49,6 +55,7 @@ uint32_t mb_next_changed(const mb_segment *s, uint32_t block, uint32_t end, uint
 
 /* commit.c */
 int64_t mb_recover(mb_segment *s);
+void mb_notify(mb_segment *s);
 bool mb_redo_valid(const mb_redo *redo, uint64_t seq, uint32_t block_count);
 
 /* guard.c */
@@ -56,7 +63,25 @@ int mb_guard_add(void *base, uint64_t bytes);
 void mb_guard_remove(int slot);
 bool mb_guard_hit(int slot);
 
+/* owner.c: closed with the thread, if it does not do so itself */
+enum { MB_OWN_SEGMENT, MB_OWN_LOCK, MB_OWN_DOORBELL };
+void mb_own(int kind, int64_t value);
+void mb_disown(int kind, int64_t value);
 
+/* segment.c */
+void mb_descriptor_path(int fd, char *path);
+int64_t mb_check_file(int fd, struct stat *st);
+MB_EXPORT int64_t mb_segment_lost(mb_segment *s);
+MB_EXPORT int64_t mb_segment_sign(mb_segment *s);
+MB_EXPORT int64_t mb_segment_keep_mapped(mb_segment *s);
+MB_EXPORT int64_t mb_segment_close(mb_segment *s);
+
+/* lock.c, notify.c */
+MB_EXPORT int64_t mb_lock_take(int32_t fd, int64_t byte, int32_t exclusive);
+MB_EXPORT int64_t mb_lock_drop(int32_t fd, int64_t byte);
+MB_EXPORT int64_t mb_lock_held(int32_t fd, int64_t byte);
+MB_EXPORT int64_t mb_lock_close(int32_t fd);
+MB_EXPORT int64_t mb_doorbell_close(mb_doorbell *bell);
 
 /* A test build (-DMB_CRASH_POINTS) dies at the N-th point it passes; anywhere else a point is nothing. */
 #ifdef MB_CRASH_POINTS

@@ -11,7 +11,8 @@
  * ```
  */
 import { Node, type OnUpdate } from "./node/node.ts";
-import type { AttachOptions as AttachOptionsOf, StartOptions as StartOptionsOf } from "./node/options.ts";
+import type { AttachOptions as AttachOptionsOf } from "./node/attaching.ts";
+import type { StartOptions as StartOptionsOf } from "./node/options.ts";
 
 export { type ErrorCode, errorCodes, MemblastError } from "./errors.ts";
 export { type Dtype, dtypes, type TypedArray } from "./array/dtype.ts";
@@ -20,7 +21,10 @@ export type { ArraySchema, Schema } from "./array/schema.ts";
 export type { Region } from "./delta/region.ts";
 export type { LinkEvent, Node, NodeEvents, OnUpdate } from "./node/node.ts";
 export type { LinkStats, NodeStats } from "./node/stats.ts";
-export type { Transaction, View } from "./node/storage.ts";
+export type { Transaction, View } from "./node/views.ts";
+export type { Damage, Verification } from "./node/damage.ts";
+export type { DamagedPart } from "./memory/verification.ts";
+export { clean, type CleanOptions, list, type SegmentInfo } from "./memory/listing.ts";
 export type { Update } from "./node/update.ts";
 
 export type StartOptions = StartOptionsOf<OnUpdate>;
@@ -37,8 +41,9 @@ export function start(name: string, options: StartOptions): Promise<Node> {
 
 /**
  * Attaches the segment that another process started with `share: true`: the same memory, no network. Reading never waits for the
- * writer. With `mode: "rw"` this process owns writing, once the former owner is gone.
- * @throws NOT_FOUND, LOCKED, UNSAFE_FILE, FORMAT, TRUNCATED, INVALID_NAME
+ * writer. With `mode: "rw"` this process writes too: alone once the former owner is gone, or in turn where the segment has many
+ * writers. `shape`, `dtype`, `arrays` and `schema` say what it must hold; the first difference is named.
+ * @throws NOT_FOUND, LOCKED, SCHEMA_MISMATCH, UNSAFE_FILE, FORMAT, TRUNCATED, INVALID_NAME, INVALID_OPTION
  */
 export function attach(nameOrPath: string, options: AttachOptions = {}): Promise<Node> {
   return Node.attach(nameOrPath, options);

@@ -55,7 +55,7 @@ const constructors = {
   u32: Uint32Array,
   i64: BigInt64Array,
   u64: BigUint64Array,
-  f16: Float16Array,
+  f16: globalThis.Float16Array, // browsers have it since 2025; without it all other dtypes work
   f32: Float32Array,
   f64: Float64Array,
 } as const;

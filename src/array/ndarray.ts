@@ -191,7 +191,8 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
   /**
    * All elements as one flat typed array over the same memory, in C order (bool as bytes 0 and 1). Asking for it in a
    * write marks everything as touched, since what is written through it cannot be seen; after the transaction it
-   * must not be written. INVALID_SHAPE for a slice whose elements do not lie side by side.
+   * must not be written, and with MEMBLAST_STRICT=1 it is taken away (length 0). INVALID_SHAPE for a slice whose elements
+   * do not lie side by side.
    */
   get data(): ViewOf<D> {
     this.checkReadable();
@@ -201,7 +202,10 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
         "the elements of this slice do not lie side by side; take toArray(), or assign() to it",
       );
     }
-    this.lease.touch?.(this.byteOffset, this.size * this.bytes);
+    const { byteOffset, lease, size } = this;
+    const byteLength = size * this.bytes;
+    lease.touch?.(byteOffset, byteLength);
+    if (lease.lend) return typedView(this.dtype, lease.lend(byteOffset, byteLength), 0, size) as ViewOf<D>;
     return this.side() as ViewOf<D>;
   }
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fail, MemblastError } from "../errors.ts";
 
 /** Rises with every change of a signature below; the C side says the same in memblast.h. */
-const abi = 1;
+const abi = 2;
 
 // Plain i64 and u64 become BigInt: 19 ns a call against 9. Narrower integers are read wrongly by functions that cc() compiled, where
 // JavaScript holds the number as a double; so C's int32_t and uint32_t parameters are passed as 64 bits, which both calling
@@ -25,6 +25,8 @@ const symbols = {
   mb_segment_recover: { args: [pointer], returns: i64 },
   mb_segment_field: { args: [pointer, i64], returns: i64 },
   mb_segment_sign: { args: [pointer], returns: i64 },
+  mb_segment_lost: { args: [pointer], returns: i64 },
+  mb_segment_keep_mapped: { args: [pointer], returns: i64 },
   mb_segment_close: { args: [pointer], returns: i64 },
   mb_begin: { args: [pointer], returns: i64 },
   mb_commit: { args: [pointer], returns: i64 },
@@ -32,6 +34,8 @@ const symbols = {
   mb_ring: { args: [pointer], returns: i64 },
   mb_version: { args: [pointer], returns: i64 },
   mb_snapshot: { args: [pointer, pointer, u64, u64], returns: i64 },
+  mb_refresh: { args: [pointer, pointer, u64], returns: i64 },
+  mb_verify: { args: [pointer, i64, pointer, u64, pointer], returns: i64 },
   mb_changed_since: { args: [pointer, u64, pointer, u64, pointer, u64, pointer], returns: i64 },
   mb_gather: { args: [pointer, u64, pointer, u64, pointer, u64], returns: i64 },
   mb_scatter: { args: [pointer, pointer, u64, pointer, u64], returns: i64 },
@@ -43,7 +47,11 @@ const symbols = {
   mb_lock_drop: { args: [i64, i64], returns: i64 },
   mb_lock_held: { args: [i64, i64], returns: i64 },
   mb_lock_is: { args: [i64, pointer], returns: i64 },
+  mb_turn_join: { args: [i64], returns: i64 },
+  mb_turn_take: { args: [pointer, i64, i64, u64], returns: i64 },
+  mb_turn_give: { args: [pointer, i64, i64], returns: i64 },
   mb_doorbell_open: { args: [pointer, pointer], returns: i64 },
+  mb_doorbell_watch: { args: [pointer, i64], returns: i64 },
   mb_doorbell_close: { args: [pointer], returns: i64 },
   mb_sha256: { args: [pointer, u64, pointer], returns: i64 },
   mb_sha256_state_bytes: { args: [], returns: i64 },

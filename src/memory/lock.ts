@@ -6,22 +6,27 @@ import type { Place } from "./place.ts";
 
 const EAGAIN = -11;
 const EACCES = -13;
+const ENOENT = -2;
 
-/** What the bytes of a lock file stand for. */
+/** What the bytes of a lock file stand for: memblast.h, MB_LOCK_. */
 const writerByte = 0;
 const userByte = 1;
 
+/** A cleaner that has taken the lock of a segment is done with it after a few system calls, unless it is stopped. */
+const removalPatienceMs = 5000;
+
 /**
- * The lock file beside a segment. Its holder's death frees it at once, whatever killed it. One per segment and process handle; never
- * shared between two.
+ * The lock file beside a segment. Its holder's death frees it at once, whatever killed it, and so does the end of the Worker that
+ * opened it. One per handle on a segment; never shared between two.
  */
 export class LockFile {
-  readonly #fd: number;
+  /** The descriptor, for the C library. */
+  readonly fd: number;
   readonly #place: Place;
   #open = true;
 
   private constructor(fd: number, place: Place) {
-    this.#fd = fd;
+    this.fd = fd;
     this.#place = place;
   }
 
@@ -30,50 +35,81 @@ export class LockFile {
    * the file in between: a lock on a file without a name protects nobody.
    */
   static open(place: Place, options: { create: boolean }): LockFile {
-    const path = cString(place.lock);
-    for (let tries = 0; tries < 1000; tries++) {
-      const fd = check(library.lockOpen(path, options.create ? 1 : 0), `open ${place.lock}`);
-      const lock = new LockFile(fd, place);
+    const deadline = performance.now() + removalPatienceMs;
+    do {
+      const lock = LockFile.#openFile(place, options.create);
+      if (!lock) fail("NOT_FOUND", `Cannot open ${place.lock}: there is no such segment`, { ...place });
       try {
-        if (lock.#take(userByte, false) && check(library.lockIs(fd, path), `look at ${place.lock}`) === 1)
-          return lock;
+        if (lock.#take(userByte, false) && lock.#isNamed()) return lock;
       } catch (error) {
         lock.close();
         throw error;
       }
       lock.close();
-      Bun.sleepSync(0.1);
-    }
+      Bun.sleepSync(1);
+    } while (performance.now() < deadline);
     return fail("LOCKED", `Cannot open ${place.name}: its files are being removed all the time`, {
       ...place,
     });
   }
 
+  /** Opens it without becoming a user, to look at who is; null where there is none. */
+  static inspect(place: Place): LockFile | null {
+    return LockFile.#openFile(place, false);
+  }
+
+  static #openFile(place: Place, create: boolean): LockFile | null {
+    const fd = library.lockOpen(cString(place.lock), create ? 1 : 0);
+    if (fd === ENOENT && !create) return null;
+    return new LockFile(check(fd, `open ${place.lock}`), place);
+  }
+
+  #isNamed(): boolean {
+    return check(library.lockIs(this.fd, cString(this.#place.lock)), `look at ${this.#place.lock}`) === 1;
+  }
+
   #take(byte: number, exclusive: boolean): boolean {
-    const result = library.lockTake(this.#fd, byte, exclusive ? 1 : 0);
+    const result = library.lockTake(this.fd, byte, exclusive ? 1 : 0);
     if (result === EAGAIN || result === EACCES) return false;
     check(result, `lock ${this.#place.lock}`);
     return true;
   }
 
-  /** Whether this process now owns writing. Never waits. */
-  takeWriter(): boolean {
-    return this.#take(writerByte, true);
+  #isHeldElsewhere(byte: number): boolean {
+    return check(library.lockHeld(this.fd, byte), `look at ${this.#place.lock}`) === 1;
   }
 
-  dropWriter(): void {
-    check(library.lockDrop(this.#fd, writerByte), `unlock ${this.#place.lock}`);
+  /** Whether this handle now is the one writer, or with `shared` one of many. Never waits; the one can become one of many. */
+  takeWriter(options: { shared: boolean } = { shared: false }): boolean {
+    return this.#take(writerByte, !options.shared);
   }
 
-  /** Whether another process owns writing now. */
+  /** Whether any other handle may write. */
   get isWriterElsewhere(): boolean {
-    return check(library.lockHeld(this.#fd, writerByte), `look at ${this.#place.lock}`) === 1;
+    return this.#isHeldElsewhere(writerByte);
   }
 
-  /** Removes both files if nobody else uses the segment: data first, so that no user of the lock can find data without it. */
+  /** Whether any other handle has the segment open. */
+  get isUsedElsewhere(): boolean {
+    return this.#isHeldElsewhere(userByte);
+  }
+
+  /**
+   * Removes both files if nobody else uses the segment: data first, so that no user of the lock can find data without it. Gives up
+   * being a user before it tries: of two that close at the same time, each would see the other.
+   */
   removeIfLast(): boolean {
-    if (!this.#take(userByte, true)) return false;
-    if (library.lockIs(this.#fd, cString(this.#place.lock)) !== 1) return false;
+    check(library.lockDrop(this.fd, userByte), `unlock ${this.#place.lock}`);
+    return this.takeLeft() && this.remove();
+  }
+
+  /** Whether nobody uses the segment, and nobody can begin to until this is closed. Never waits. */
+  takeLeft(): boolean {
+    return this.#take(userByte, true) && this.#isNamed();
+  }
+
+  /** Removes both files; only after {@link LockFile.takeLeft}. */
+  remove(): true {
     for (const file of [this.#place.data, this.#place.lock])
       try {
         unlinkSync(file);
@@ -86,6 +122,6 @@ export class LockFile {
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    library.lockClose(this.#fd);
+    library.lockClose(this.fd);
   }
 }

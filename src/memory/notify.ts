@@ -3,8 +3,8 @@ import { library } from "./library.ts";
 import type { Segment } from "./segment.ts";
 
 /**
- * Calls back after commits to a segment by any process, at least once after the last one. Sleeps in the kernel while nothing is
- * committed. Close it before its segment.
+ * Calls back after commits to a segment by any process, at least once after the last one; and when a process that had it open is
+ * gone, or somebody did something to the file. Sleeps in the kernel while nothing of that happens. Close it before its segment.
  */
 export class Doorbell implements Disposable {
   #handle: number;
@@ -16,8 +16,10 @@ export class Doorbell implements Disposable {
 
   static async open(segment: Segment, onRing: () => void): Promise<Doorbell> {
     const out = new BigInt64Array(2);
-    check(library.doorbellOpen(segment.handle, out), `wait for commits to ${segment.name}`);
+    const { handle, lock } = segment.addresses;
+    check(library.doorbellOpen(handle, out), `wait for commits to ${segment.name}`);
     const bell = new Doorbell(Number(out[0]));
+    if (lock >= 0) library.doorbellWatch(bell.#handle, lock); // without, the doorbell rings for commits alone
     bell.#socket = await Bun.connect({
       // @ts-expect-error: `fd` takes over an open socket; the types do not know it yet
       fd: Number(out[1]),

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, readFileSync, statfsSync } from "node:fs";
+import { lstatSync, mkdirSync, statfsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fail } from "../errors.ts";
 
@@ -34,7 +34,7 @@ function makeDirectory(directory: string): void {
 export function placeOf(nameOrPath: string): Place {
   const isPath = nameOrPath.includes("/");
   const name = isPath ? basename(nameOrPath) : nameOrPath;
-  if (!namePattern.test(name) || name.endsWith(".lock"))
+  if (!isSegmentName(name))
     fail(
       "INVALID_NAME",
       `"${nameOrPath}" cannot name a segment: use letters, digits, _ . : - (at most 200), not ending in .lock`,
@@ -42,6 +42,14 @@ export function placeOf(nameOrPath: string): Place {
     );
   const directory = isPath ? dirname(nameOrPath) : segmentDirectory();
   if (!isPath) makeDirectory(directory);
+  return placeAt(directory, name);
+}
+
+export function isSegmentName(name: string): boolean {
+  return namePattern.test(name) && !name.endsWith(".lock");
+}
+
+export function placeAt(directory: string, name: string): Place {
   const data = join(directory, name);
   return { name, directory, data, lock: `${data}.lock` };
 }
@@ -68,44 +76,5 @@ export function checkFileSystem(place: Place, unsafe: boolean): void {
     `${place.directory} is on a file system (0x${type.toString(16)}) where shared mappings or locks may not work: ` +
       `use ${[...safeFileSystems.values()].join(", ")}, or pass unsafeFilesystem: true`,
     { type },
-  );
-}
-
-function readNumber(file: string): number | null {
-  try {
-    const text = readFileSync(file, "utf8").trim();
-    return /^\d+$/.test(text) ? Number(text) : null;
-  } catch {
-    return null;
-  }
-}
-
-/** Memory that the control group still allows; inside one, taking too much is not refused but killed. */
-function controlGroupRoom(): number {
-  let group = "";
-  try {
-    group = /^0::(.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8"))?.[1] ?? "";
-  } catch {
-    return Infinity;
-  }
-  const folder = join("/sys/fs/cgroup", group);
-  const max = readNumber(join(folder, "memory.max"));
-  const used = readNumber(join(folder, "memory.current"));
-  return max === null || used === null ? Infinity : max - used;
-}
-
-/** Refuses, before anything is taken, what would not fit. */
-export function checkRoom(place: Place, needed: number): void {
-  const { bavail, bsize, type } = statfsSync(place.directory);
-  const inMemory = type === 0x01021994;
-  const room = Math.min(bavail * bsize, inMemory ? controlGroupRoom() : Infinity);
-  if (needed <= room) return;
-  fail(
-    "NO_SPACE",
-    `Segment ${place.name} needs ${needed} bytes in ${place.directory}, where ${room} are free: ` +
-      (inMemory
-        ? "make room, or raise its size (mount -o remount,size=..., docker --shm-size)"
-        : "make room"),
-    { needed, room, directory: place.directory },
   );
 }

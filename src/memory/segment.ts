@@ -1,63 +1,29 @@
-import { randomFillSync } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { fail } from "../errors.ts";
 import { check, failure } from "./failure.ts";
-import { bufferAt, cString, library } from "./library.ts";
-import { LockFile } from "./lock.ts";
-import { checkFileSystem, checkRoom, placeOf, type Place } from "./place.ts";
+import { fail } from "../errors.ts";
+import { createHandle, field, isPersistent, type SegmentSpec, type Writers, writersOf } from "./handle.ts";
+import { bufferAt, library } from "./library.ts";
+import type { LockFile } from "./lock.ts";
+import {
+  type Access,
+  type CreateOptions,
+  lockTimeoutDefaultMs,
+  type Opened,
+  openExisting,
+  openNew,
+  type Recovery,
+  type SegmentOptions,
+} from "./opening.ts";
+import { Touched } from "./touched.ts";
+import { Turns } from "./turns.ts";
+import { type Inspection, inspect } from "./verification.ts";
+import { Views } from "./views.ts";
 
-/** What a new segment holds, in bytes; what they mean is the schema's matter. */
-export interface SegmentSpec {
-  /** Kept verbatim in the header. */
-  readonly schemaText: string;
-  readonly imageBytes: number;
-  readonly metaOffset: number;
-}
+export type { SegmentSpec, Writers } from "./handle.ts";
+export type { Access, CreateOptions, Recovery, SegmentOptions } from "./opening.ts";
 
-export interface SegmentOptions {
-  /** The last user leaves the files in place. Default false. */
-  readonly persist?: boolean;
-  /** Allow file systems on which shared mappings or locks are not known to work. Default false. */
-  readonly unsafeFilesystem?: boolean;
-}
+const TRUNCATED = -10005;
 
-/** How an existing file was found when a writer opened it. */
-export type Recovery = "clean" | "rolled forward" | "rolled back";
-
-const recoveries: readonly Recovery[] = ["clean", "rolled forward", "rolled back"];
-const persistFeature = 1;
-const field = {
-  working: 0,
-  committed: 1,
-  imageBytes: 2,
-  metaOffset: 3,
-  schema: 4,
-  schemaBytes: 5,
-  blockShift: 6,
-  blockCount: 7,
-  touched: 8,
-  touchedWords: 9,
-  summary: 10,
-  summaryWords: 11,
-  incarnation: 12,
-  rollbacks: 13,
-  recoveries: 14,
-  ownerPid: 15,
-  lockTakenNs: 16,
-  features: 17,
-  bootId: 18,
-  hit: 19,
-} as const;
-
-/** The 16 bytes by which Linux names this boot; zeros where it does not say. */
-function bootId(): Uint8Array {
-  try {
-    const text = readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
-    return new Uint8Array(Buffer.from(text.replaceAll("-", "").trim(), "hex"));
-  } catch {
-    return new Uint8Array(16);
-  }
-}
+type Image = "working" | "committed";
 
 /**
  * A mapped segment: two images of the same bytes, one to write and one to read, and the versions between them. Knows bytes only.
@@ -72,98 +38,86 @@ export class Segment implements Disposable {
   readonly blockBytes: number;
   readonly blockCount: number;
   readonly persist: boolean;
-  readonly isWriter: boolean;
+  readonly writers: Writers;
+  /** What this handle may do: "own": it alone writes; "turns": it writes in turn with others; "read". */
+  readonly access: Access;
   /** What opening an existing segment for writing had to do. */
   readonly recovery: Recovery;
 
   readonly #handle: number;
   readonly #lock: LockFile | null;
-  readonly #blockShift: number;
-  readonly #touched: Uint32Array;
-  readonly #summary: Uint32Array;
-  readonly #buffers: ArrayBuffer[] = [];
+  readonly #turns: Turns | null;
+  readonly #touched: Touched;
+  readonly #views = new Views();
   #runs = new Float64Array(2 * 512);
   readonly #info = new Float64Array(1);
+  /** With turns: the version at the end of the last one. */
+  #ended = 0;
+  /** There is more to do at the end of the transaction: a turn to give, buffers to take back. */
+  #isLoose = false;
   #open = true;
 
-  private constructor(handle: number, place: Place | null, lock: LockFile | null, writer: boolean) {
+  private constructor(handle: number, opened: Opened | null, lockTimeoutMs: number) {
     this.#handle = handle;
-    this.#lock = lock;
-    this.name = place?.name ?? null;
+    this.#lock = opened?.lock ?? null;
+    this.name = opened?.place.name ?? null;
+    this.access = opened?.access ?? "own";
+    this.recovery = opened?.recovery ?? "clean";
     this.imageBytes = this.#field(field.imageBytes);
     this.metaOffset = this.#field(field.metaOffset);
-    this.#blockShift = this.#field(field.blockShift);
-    this.blockBytes = 2 ** this.#blockShift;
+    this.blockBytes = 2 ** this.#field(field.blockShift);
     this.blockCount = this.#field(field.blockCount);
-    this.persist = (this.#field(field.features) & persistFeature) !== 0;
+    this.persist = isPersistent(handle);
+    this.writers = writersOf(handle);
     this.schemaText = Buffer.from(
       bufferAt(this.#field(field.schema), this.#field(field.schemaBytes)).slice(0),
     ).toString();
     this.incarnation = Buffer.from(bufferAt(this.#field(field.incarnation), 16).slice(0)).toString("hex");
-    this.isWriter = writer;
-    this.#touched = this.#words(field.touched, field.touchedWords);
-    this.#summary = this.#words(field.summary, field.summaryWords);
-    this.recovery = recoveries[writer ? this.#recover() : 0]!;
-    if (place) openSegments.add(this);
+    this.#touched = new Touched(
+      this.#words(field.touched, field.touchedWords),
+      this.#words(field.summary, field.summaryWords),
+      this.blockBytes,
+    );
+    this.#turns = this.access === "turns" ? this.#queue(lockTimeoutMs) : null;
+    if (opened) openSegments.add(this);
   }
 
   /** Private memory of this process; its Workers may be given the buffers. */
   static createPrivate(spec: SegmentSpec): Segment {
-    return new Segment(createHandle(null, spec, 0), null, null, true);
+    return new Segment(createHandle(null, spec, 0), null, 0);
   }
 
   /**
-   * Creates a named segment and owns writing in it. Where a file of that name was left by a writer that is gone, takes it over as it
-   * is; the caller compares `schemaText`.
-   * @throws EXISTS when another process owns it; NO_SPACE; UNSAFE_FILE; INVALID_NAME
+   * Creates a named segment to write in. Where a file of that name was left by writers that are gone, takes it over as it is; the
+   * caller compares `schemaText`. With `ifExists: "attach"`, the one who comes second attaches: to read, or with many writers to
+   * write too.
+   * @throws EXISTS when another process writes it; SCHEMA_MISMATCH for other `writers`; NO_SPACE; UNSAFE_FILE; INVALID_NAME
    */
-  static create(nameOrPath: string, spec: SegmentSpec, options: SegmentOptions = {}): Segment {
-    const place = placeOf(nameOrPath);
-    checkFileSystem(place, options.unsafeFilesystem ?? false);
-    const lock = LockFile.open(place, { create: true });
-    try {
-      if (!lock.takeWriter())
-        fail(
-          "EXISTS",
-          `Segment ${place.name} is owned by another process: attach() to it, or use another name`,
-          {
-            name: place.name,
-          },
-        );
-      if (existsSync(place.data)) return Segment.#takeOver(place, lock);
-      checkRoom(place, check(segmentBytes(spec), `create ${place.name}`));
-      return new Segment(createHandle(place, spec, options.persist ? persistFeature : 0), place, lock, true);
-    } catch (error) {
-      if (!existsSync(place.data)) lock.removeIfLast();
-      lock.close();
-      throw error;
-    }
-  }
-
-  static #takeOver(place: Place, lock: LockFile): Segment {
-    const handle = attachHandle(place, true);
-    return new Segment(handle, place, lock, true);
+  static create(nameOrPath: string, spec: SegmentSpec, options: CreateOptions = {}): Segment {
+    return Segment.#of(openNew(nameOrPath, spec, options), options);
   }
 
   /**
-   * Attaches an existing segment, for reading (the default) or to own writing in it.
-   * @throws NOT_FOUND, LOCKED (rw: another process owns writing), UNSAFE_FILE, FORMAT, TRUNCATED
+   * Attaches an existing segment, for reading (the default) or to write in it: alone, or where its `writers` are many, in turn.
+   * @throws NOT_FOUND, LOCKED (rw: another process owns writing), SCHEMA_MISMATCH, UNSAFE_FILE, FORMAT, TRUNCATED
    */
   static attach(nameOrPath: string, options: { mode?: "r" | "rw" } & SegmentOptions = {}): Segment {
-    const place = placeOf(nameOrPath);
-    checkFileSystem(place, options.unsafeFilesystem ?? false);
-    const writer = options.mode === "rw";
-    const lock = LockFile.open(place, { create: false });
+    return Segment.#of(openExisting(nameOrPath, options.mode ?? "r", options), options);
+  }
+
+  static #of(opened: Opened, { lockTimeoutMs = lockTimeoutDefaultMs }: SegmentOptions): Segment {
     try {
-      if (writer && !lock.takeWriter())
-        fail("LOCKED", `Cannot attach ${place.name} for writing: another process owns writing`, {
-          name: place.name,
-        });
-      return new Segment(attachHandle(place, writer), place, lock, writer);
+      return new Segment(opened.handle, opened, lockTimeoutMs);
     } catch (error) {
-      lock.close();
+      library.segmentClose(opened.handle);
+      opened.lock.close();
       throw error;
     }
+  }
+
+  #queue(lockTimeoutMs: number): Turns {
+    const facts = { name: this.name!, incarnation: this.incarnation, lockTimeoutMs };
+    return new Turns(this.#handle, this.#lock!, facts);
   }
 
   #field(which: number): number {
@@ -176,19 +130,24 @@ export class Segment implements Disposable {
       : new Uint32Array(bufferAt(this.#field(address), 4 * this.#field(count)));
   }
 
-  #recover(): number {
-    const result = check(library.segmentRecover(this.#handle), `recover ${this.name}`);
-    check(library.segmentSign(this.#handle), `sign ${this.name}`);
-    return result;
-  }
-
   #living(): number {
     if (!this.#open) fail("CLOSED", `Segment ${this.name ?? "(private)"} is closed`);
     return this.#handle;
   }
 
+  /** A result of the library that is an error; where the memory is lost, nobody looks at it any more. */
+  #refuse(result: number, doing: string): never {
+    if (result === TRUNCATED) this.#views.close();
+    return failure(result, `${doing} ${this.name ?? "the segment"}`);
+  }
+
   get isOpen(): boolean {
     return this.#open;
+  }
+
+  /** Whether this handle can write at all. */
+  get isWriter(): boolean {
+    return this.access !== "read";
   }
 
   /** The newest committed version; 0 before the first commit. */
@@ -196,9 +155,25 @@ export class Segment implements Disposable {
     return check(library.version(this.#living()), "read the version");
   }
 
-  /** Whether pages of the file were lost under the mapping. */
+  /** The version at the end of this handle's last transaction; others may have made newer ones. */
+  get endedVersion(): number {
+    return this.#turns ? this.#ended : this.version;
+  }
+
+  /** Whether pages of the file were found lost under the mapping. */
   get isTruncated(): boolean {
     return library.segmentField(this.#living(), field.hit) === 1;
+  }
+
+  /** @throws TRUNCATED if pages were found lost: what views show since then is not what was committed. */
+  checkWhole(): void {
+    if (this.isTruncated) this.#refuse(TRUNCATED, "read");
+  }
+
+  /** Looks at the file. @throws TRUNCATED, STALE if it was removed: its name may stand for another segment by now */
+  checkFile(): void {
+    const result = library.segmentLost(this.#living());
+    if (result < 0) this.#refuse(result, "use");
   }
 
   get counters(): { rollbacks: number; recoveries: number } {
@@ -207,56 +182,74 @@ export class Segment implements Disposable {
   }
 
   /** A live view of part of an image. `committed` changes with every commit; `working` is the writer's. */
-  buffer(image: "working" | "committed", offset: number, bytes: number): ArrayBuffer {
+  buffer(image: Image, offset: number, bytes: number): ArrayBuffer {
+    return this.#views.keep(this.#addressOf(image, offset, bytes), bytes);
+  }
+
+  /** A live view of part of the working image that lasts until the transaction ends. */
+  lend(offset: number, bytes: number): ArrayBuffer {
+    this.#isLoose = true;
+    return this.#views.lend(this.#addressOf("working", offset, bytes), bytes);
+  }
+
+  #addressOf(image: Image, offset: number, bytes: number): number {
     this.#living();
-    if (offset < 0 || bytes <= 0 || offset + bytes > this.imageBytes)
+    if (!(offset >= 0 && bytes > 0 && offset + bytes <= this.imageBytes))
       fail(
         "INVALID_REGION",
         `Bytes ${offset} to ${offset + bytes} lie outside of the image (${this.imageBytes})`,
       );
-    const buffer = bufferAt(this.#field(field[image]) + offset, bytes);
-    this.#buffers.push(buffer);
-    return buffer;
+    return this.#field(field[image]) + offset;
   }
 
-  /** Opens a transaction. @throws READ_ONLY, NESTED_WRITE */
+  /** Opens a transaction; with many writers, waits for its turn first. @throws READ_ONLY, NESTED_WRITE, LOCKED, STALE, TRUNCATED */
   begin(): void {
+    if (this.#turns !== null) this.#takeTurn(this.#turns);
     const result = library.begin(this.#living());
-    if (result < 0) failure(result, `write ${this.name ?? "the segment"}`);
+    if (result === 0) return;
+    this.#turns?.give();
+    this.#refuse(result, "write");
+  }
+
+  #takeTurn(turns: Turns): void {
+    this.#living();
+    turns.take();
+    this.#isLoose = true;
   }
 
   /** Notes that bytes of the working image may have changed; commit and rollback look nowhere else. */
   touch(offset: number, bytes: number): void {
-    const first = Math.floor(offset / this.blockBytes);
-    const last = Math.floor((offset + bytes - 1) / this.blockBytes);
-    if (first === last) this.#touchBlock(first);
-    else this.#touchBlocks(first, last);
+    this.#touched.add(offset, bytes);
   }
 
-  #touchBlock(block: number): void {
-    this.#touched[block >>> 5]! |= 1 << (block & 31);
-    this.#summary[block >>> 10]! |= 1 << ((block >>> 5) & 31);
-  }
-
-  #touchBlocks(first: number, last: number): void {
-    for (let block = first; block <= last;) {
-      if ((block & 31) === 0 && block + 31 <= last) {
-        this.#touched[block >>> 5] = 0xffffffff;
-        this.#summary[block >>> 10]! |= 1 << ((block >>> 5) & 31);
-        block += 32;
-      } else this.#touchBlock(block++);
-    }
+  /** Image runs that the transaction in progress may have changed so far, in whole blocks. */
+  touchedRuns(): Float64Array<ArrayBuffer> {
+    const runs = Float64Array.from(this.#touched.blocks(), (blocks) => blocks * this.blockBytes);
+    const last = runs.length - 2;
+    if (last >= 0) runs[last + 1] = Math.min(runs[last + 1]!, this.imageBytes - runs[last]!);
+    return runs;
   }
 
   /** Commits what changed; returns how many blocks did. 0: nothing did, and no version was made. */
   commit(): number {
     const blocks = library.commit(this.#living());
-    return blocks < 0 ? failure(blocks, `commit ${this.name ?? "the segment"}`) : blocks;
+    if (this.#isLoose) this.#end();
+    return blocks < 0 ? this.#refuse(blocks, "commit") : blocks;
   }
 
   /** Undoes the transaction. */
   rollback(): void {
-    check(library.rollback(this.#living()), `roll back ${this.name ?? "the segment"}`);
+    const result = library.rollback(this.#living());
+    if (this.#isLoose) this.#end();
+    if (result < 0) this.#refuse(result, "roll back");
+  }
+
+  #end(): void {
+    this.#isLoose = false;
+    this.#views.revoke();
+    if (!this.#turns?.isTaken) return;
+    this.#ended = library.version(this.#handle);
+    this.#turns.give();
   }
 
   /** Wakes waiting processes if there were commits since the last ring: once per turn of the event loop is enough. */
@@ -267,7 +260,13 @@ export class Segment implements Disposable {
   /** Fills `into` with a consistent copy of the image from `offset` on. Returns the version it is of. */
   snapshot(into: Uint8Array, offset = 0): number {
     const version = library.snapshot(this.#living(), into, offset, into.byteLength);
-    return version >= 0 ? version : check(version, `read ${this.name ?? "the segment"}`);
+    return version >= 0 ? version : this.#refuse(version, "read");
+  }
+
+  /** Brings `into`, a copy of the whole image at `version` (0: of none), to the newest. Costs what changed. TRUNCATED, STALE, LOCKED */
+  refresh(into: Uint8Array, version: number): number {
+    const newest = library.refresh(this.#living(), into, version);
+    return newest >= 0 ? newest : this.#refuse(newest, "read");
   }
 
   /** Image runs changed after `version` (whole blocks, clipped to `clip`), and the version that they lead to. */
@@ -288,35 +287,43 @@ export class Segment implements Disposable {
         capacity,
         this.#info,
       );
-      if (count < 0) failure(count, `read ${this.name ?? "the segment"}`);
+      if (count < 0) this.#refuse(count, "read");
       if (count <= capacity) return { version: this.#info[0]!, runs: this.#runs.slice(0, 2 * count) };
       this.#runs = new Float64Array(4 * count);
     }
   }
 
-  /** Copies runs of an image into `into`, one after the other. Consistent only in the process that writes. */
-  gather(runs: Float64Array, into: Uint8Array, image: "working" | "committed" = "committed"): void {
+  /** Copies runs of an image into `into`, one after the other. Consistent only while nobody else writes. */
+  gather(runs: Float64Array, into: Uint8Array, image: Image = "committed"): void {
     if (runs.length === 0) return;
     this.#living();
-    const from = this.#field(field[image]);
-    check(
-      library.gather(into, into.byteLength, from, this.imageBytes, runs, runs.length / 2),
-      `read ${this.name ?? "the segment"}`,
-    );
+    gather(runs, into, this.#field(field[image]), this.imageBytes);
   }
 
   /** Inside a transaction: copies pieces (image offset, offset in `from`, bytes) into the working image, and touches what differs. */
   scatter(from: Uint8Array, pieces: Float64Array): void {
     if (pieces.length === 0) return;
-    check(
-      library.scatter(this.#living(), from, from.byteLength, pieces, pieces.length / 3),
-      `write ${this.name ?? "the segment"}`,
-    );
+    const result = library.scatter(this.#living(), from, from.byteLength, pieces, pieces.length / 3);
+    if (result < 0) this.#refuse(result, "write");
   }
 
-  /** The address of the library's handle, for the doorbell. */
-  get handle(): number {
-    return this.#living();
+  /**
+   * Looks for bytes that changed without a commit. With turns it takes one, so nobody writes meanwhile.
+   * @throws NESTED_WRITE inside a transaction, LOCKED, TRUNCATED
+   */
+  verify(): Inspection {
+    const handle = this.#living();
+    this.#turns?.take();
+    try {
+      return inspect(handle, this.isWriter, this);
+    } finally {
+      this.#turns?.give();
+    }
+  }
+
+  /** The library's handle and the descriptor of the lock file, for the doorbell. */
+  get addresses(): { handle: number; lock: number } {
+    return { handle: this.#living(), lock: this.#lock?.fd ?? -1 };
   }
 
   /** Detaches every buffer, unmaps, releases the lock, and removes the files if this was the last user. Twice is nothing. */
@@ -324,7 +331,8 @@ export class Segment implements Disposable {
     if (!this.#open) return;
     this.#open = false;
     openSegments.delete(this);
-    for (const buffer of this.#buffers) buffer.transfer(0);
+    this.#views.close();
+    if (this.#views.isMoved) library.segmentKeepMapped(this.#handle);
     library.segmentClose(this.#handle);
     if (!this.#lock) return;
     if (!this.persist) this.#lock.removeIfLast();
@@ -336,47 +344,18 @@ export class Segment implements Disposable {
   }
 }
 
-function segmentBytes(spec: SegmentSpec): number {
-  return library.segmentBytes(spec.imageBytes, Buffer.byteLength(spec.schemaText));
-}
-
-function createHandle(place: Place | null, spec: SegmentSpec, features: number): number {
-  const out = new BigInt64Array(1);
-  const schema = Buffer.from(spec.schemaText);
-  const identity = randomFillSync(new Uint8Array(32));
-  identity.set(bootId(), 16);
+/** `into` = the bytes of `runs` (offset, bytes) of the memory at `from`, one after the other. INVALID_REGION */
+export function gather(
+  runs: Float64Array,
+  into: Uint8Array,
+  from: number | Uint8Array,
+  fromBytes: number,
+): void {
+  if (runs.length === 0) return;
   check(
-    library.segmentCreate(
-      place && cString(place.directory),
-      place && cString(place.data),
-      schema,
-      schema.byteLength,
-      spec.imageBytes,
-      spec.metaOffset,
-      identity,
-      features,
-      out,
-    ),
-    `create ${place?.name ?? "the segment"}`,
+    library.gather(into, into.byteLength, from, fromBytes, runs, runs.length / 2),
+    "gather bytes of a segment",
   );
-  return Number(out[0]);
-}
-
-function attachHandle(place: Place, writable: boolean): number {
-  const out = new BigInt64Array(1);
-  check(library.segmentAttach(cString(place.data), writable ? 1 : 0, out), `attach ${place.name}`);
-  const handle = Number(out[0]);
-  const boot = new Uint8Array(bufferAt(library.segmentField(handle, field.bootId), 16).slice(0));
-  if (!Buffer.from(boot).equals(bootId())) {
-    library.segmentClose(handle);
-    fail(
-      "FORMAT",
-      `Cannot attach ${place.name}: it was last mapped before this machine's restart, and nobody knows which of its pages ` +
-        `reached the disk; remove ${place.data} and restore it from a source you trust`,
-      { name: place.name },
-    );
-  }
-  return handle;
 }
 
 /** A process that ends without closing takes its segments down properly all the same. */

@@ -1,4 +1,5 @@
-import { crc32c } from "../memory/digest.ts";
+import { MemblastError } from "../errors.ts";
+import type { Crc32c } from "../protocol/crc32c.ts";
 import { encodeMessage } from "../protocol/encode.ts";
 import { ProtocolFault } from "../protocol/fault.ts";
 import { Framer } from "../protocol/framer.ts";
@@ -7,8 +8,9 @@ import type { Link, LinkHandler } from "../transport/link.ts";
 import { Alarm } from "./alarm.ts";
 import type { World } from "./world.ts";
 
-/** One of the two pure session machines. */
+/** One of the two pure session machines, and the fastest checksum there is for its frames. */
 export interface Session<State, Event, Action> {
+  readonly crc32c: Crc32c;
   readonly step: (state: State, event: Event) => readonly [State, Action[]];
   readonly deadline: (state: State) => number | null;
 }
@@ -24,22 +26,33 @@ export interface ConversationOwner<Event, Action> {
   closed(cause: CloseCause): void;
 }
 
+/** How long a link that never came through the handshake may take to end, so that the last word still arrives. */
+const strangerGoodbyeMs = 250;
+
 type Performed<Action> = Exclude<Action, LinkAction>;
 
 /** Joins a session to a link: cuts bytes into frames, steps the session, sends what it says, and rings it at its deadline. */
-export class Conversation<State, Event, Action extends { readonly kind: string }> implements LinkHandler {
+export class Conversation<
+  State extends { readonly phase: string },
+  Event,
+  Action extends { readonly kind: string },
+> implements LinkHandler {
   state: State;
   /** What ended the link, as far as is known. */
   cause: CloseCause = { kind: "cut" };
   isBlocked = false;
+  /** Whether the handshake was completed, also after the end. */
+  hasOpened = false;
   sentBytes = 0;
   receivedBytes = 0;
   readonly #session: Session<State, Event | LinkEvent, Action | LinkAction>;
   readonly #world: World;
   readonly #owner: ConversationOwner<Event, Action>;
-  readonly #framer = new Framer(crc32c);
+  readonly #framer: Framer;
   readonly #alarm: Alarm;
   #link: Link | null = null;
+  #isEnding = false;
+  #cancelAbort: (() => void) | null = null;
 
   constructor(
     initial: State,
@@ -49,6 +62,7 @@ export class Conversation<State, Event, Action extends { readonly kind: string }
   ) {
     this.state = initial;
     this.#session = session;
+    this.#framer = new Framer(session.crc32c);
     this.#world = world;
     this.#owner = owner;
     this.#alarm = new Alarm(world, () => this.step({ kind: "tick", now: world.now() }));
@@ -69,6 +83,7 @@ export class Conversation<State, Event, Action extends { readonly kind: string }
 
   onOpen(link: Link): void {
     this.#link = link;
+    if (this.#isEnding) return link.abort(); // refused before it was there
     this.step(this.#owner.opened());
   }
 
@@ -96,6 +111,7 @@ export class Conversation<State, Event, Action extends { readonly kind: string }
   onClose(_: Link, error?: Error): void {
     this.step({ kind: "linkClosed", now: this.#world.now() });
     this.#alarm.close();
+    this.#cancelAbort?.();
     if (error && this.cause.kind === "cut") this.cutBy = error;
     this.#owner.closed(this.cause);
   }
@@ -105,6 +121,7 @@ export class Conversation<State, Event, Action extends { readonly kind: string }
   step(event: Event | LinkEvent): void {
     const [state, actions] = this.#session.step(this.state, event);
     this.state = state;
+    this.hasOpened ||= state.phase === "open";
     for (const action of actions) this.#perform(action);
     this.#alarm.set(this.#session.deadline(this.state));
   }
@@ -112,15 +129,24 @@ export class Conversation<State, Event, Action extends { readonly kind: string }
   #perform(action: Action | LinkAction): void {
     switch (action.kind) {
       case "send":
-        return this.write(encodeMessage(crc32c, (action as LinkAction & { kind: "send" }).message));
+        return this.write(
+          encodeMessage(this.#session.crc32c, (action as LinkAction & { kind: "send" }).message),
+        );
       case "frameLimit":
         return this.#framer.limitPayload((action as LinkAction & { kind: "frameLimit" }).payloadBytesMax);
       case "close":
         this.cause = (action as LinkAction & { kind: "close" }).cause;
-        return this.#link?.close();
+        return this.#end();
       default:
         return this.#owner.perform(action as Performed<Action>);
     }
+  }
+
+  #end(): void {
+    this.#isEnding = true;
+    const link = this.#link;
+    link?.close();
+    if (link && !this.hasOpened) this.#cancelAbort = this.#world.after(strangerGoodbyeMs, () => link.abort());
   }
 
   write(views: readonly Uint8Array[]): void {
@@ -131,8 +157,27 @@ export class Conversation<State, Event, Action extends { readonly kind: string }
     this.step({ kind: "unwritable", now: this.#world.now() });
   }
 
-  close(reason: string): void {
-    this.step({ kind: "closeRequested", reason, now: this.#world.now() });
+  /** A failure of our own that ended the link, which nobody was waiting for; null where the peer or the network ended it. */
+  get failure(): MemblastError | null {
+    const { cutBy } = this;
+    if (cutBy === null || (cutBy instanceof MemblastError && cutBy.code === "LINK_CLOSED")) return null;
+    if (cutBy instanceof MemblastError) return cutBy;
+    return new MemblastError("SYSTEM", `The link with ${this.remote} failed: ${cutBy.message}`, {}, cutBy);
+  }
+
+  /** At once; what is queued is lost. */
+  abort(): void {
+    this.#link?.abort();
+  }
+
+  close(reason: string, retryAfterMs?: number): void {
+    const now = this.#world.now();
+    this.step({ kind: "closeRequested", reason, now, ...(retryAfterMs !== undefined && { retryAfterMs }) });
+  }
+
+  /** Ends the link with a word to the other end. */
+  refuse(fault: ProtocolFault): void {
+    this.step({ kind: "fault", fault, now: this.#world.now() });
   }
 }
 

@@ -1,9 +1,9 @@
-import { type Runs, totalBytes } from "../delta/runs.ts";
+import { intersects, type Runs, totalBytes } from "../delta/runs.ts";
 import { crc32c } from "../memory/digest.ts";
 import { type EncodedPart, encodeDeltaPart } from "../protocol/encode.ts";
 import { type DeltaHead, headBytesOf } from "../protocol/part.ts";
 import { splitRuns } from "../protocol/split.ts";
-import type { Storage } from "./storage.ts";
+import type { Published } from "./shadow.ts";
 
 /**
  * Payload of a part. Half of what one read of a socket mostly brings, so that a frame seldom has to be pieced together from two, for
@@ -13,6 +13,10 @@ const partBytes = 65_536;
 
 /** Parts that stay for the next follower in a row; one that is further behind has them gathered again. */
 const recentParts = 16;
+
+/** Estimates of what an encoding and each of its parts take besides what they hold. */
+const encodingBytes = 512;
+const partBytesOf = 256;
 
 /** One follower's way through an encoding. */
 export interface Reading {
@@ -24,25 +28,33 @@ export interface Reading {
 
 /**
  * A delta for any number of followers, gathered part by part as they take it: while nothing is committed the image itself is the
- * copy. {@link Encoding.freeze} gathers, just before a commit, the parts that somebody still needs; so every part is of version
- * `to`, and a delta that is on its way costs memory only if the writer overtakes it.
+ * copy. {@link Encoding.freeze} gathers, just before a commit, the parts that somebody still needs and the commit may change; so every
+ * part is of version `to`, and a delta that is on its way costs memory only where the writer overtakes it.
  */
 export class Encoding {
   readonly from: number;
   readonly to: number;
   readonly readings = new Set<Reading>();
-  readonly #storage: Storage;
+  readonly #storage: Published;
   readonly #head: DeltaHead;
   readonly #pieces: readonly Float64Array[];
   readonly #parts = new Map<number, EncodedPart>();
-  #isFrozen = false;
+  readonly #frozen = new Set<number>();
 
-  constructor(storage: Storage, head: DeltaHead, runs: Runs) {
+  constructor(storage: Published, head: DeltaHead, runs: Runs) {
     this.from = head.from;
     this.to = head.to;
     this.#storage = storage;
     this.#head = head;
     this.#pieces = [...splitRuns(runs, headBytesOf(head.meta, head.root), partBytes)];
+  }
+
+  /** What it may take once it is frozen: its bytes, what describes them, and what every object costs. */
+  get memoryBytes(): number {
+    const { totalBytes, meta } = this.#head;
+    let bytes = encodingBytes + totalBytes + (meta?.byteLength ?? 0);
+    for (const piece of this.#pieces) bytes += partBytesOf + piece.byteLength * 2; // as numbers, and as they travel
+    return bytes;
   }
 
   get partCount(): number {
@@ -54,22 +66,26 @@ export class Encoding {
     if (known) return known;
     const part = this.#gather(index);
     this.#parts.set(index, part);
-    if (!this.#isFrozen) this.#parts.delete(index - recentParts);
+    if (!this.#frozen.has(index - recentParts)) this.#parts.delete(index - recentParts);
     return part;
   }
 
-  /** The image is about to change. */
-  freeze(): void {
+  /** These bytes of the image are about to change; null: any may. */
+  freeze(changing: Runs | null): void {
     let first = this.partCount;
     for (const { next } of this.readings) first = Math.min(first, next);
-    this.#isFrozen = true;
-    for (let index = first; index < this.partCount; index++) this.part(index);
+    for (let index = first; index < this.partCount; index++) {
+      if (this.#frozen.has(index)) continue;
+      if (changing && !intersects(this.#pieces[index]! as Runs, changing)) continue;
+      this.part(index);
+      this.#frozen.add(index);
+    }
   }
 
   #gather(index: number): EncodedPart {
     const runs = this.#pieces[index]! as Runs;
     const data = new Uint8Array(totalBytes(runs));
-    this.#storage.segment.gather(runs, data);
+    this.#storage.gather(runs, data);
     return encodeDeltaPart(crc32c, {
       head: index === 0 ? this.#head : null,
       last: index === this.partCount - 1,

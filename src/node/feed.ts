@@ -1,12 +1,18 @@
 import { MerkleTree } from "../integrity/merkle.ts";
-import { regionRuns, type Region } from "../delta/region.ts";
+import { regionRuns } from "../delta/region.ts";
 import { RunIndex } from "../delta/run_index.ts";
 import { normalise, type Runs, totalBytes, union } from "../delta/runs.ts";
 import { SubscribedSpace } from "../delta/space.ts";
 import { hasher } from "../memory/digest.ts";
+import { refuse } from "../protocol/fault.ts";
 import { leafBytes } from "../protocol/limits.ts";
+import type { SubscribeMessage } from "../protocol/messages.ts";
 import { Encoding, type Reading } from "./encoding.ts";
+import { covers } from "./secrets.ts";
 import type { Published } from "./shadow.ts";
+
+/** The part of a request that decides about the bytes. */
+type Wanted = Pick<SubscribeMessage, "regions" | "verify" | "mode">;
 
 /** What an encoding is made of. */
 interface Content {
@@ -22,6 +28,8 @@ interface Content {
 export interface Follower {
   /** There is a newer version of what these subscriptions follow. */
   committed(version: number, subscriptions: Iterable<number>): void;
+  /** The same for those that want every commit, at each of them. */
+  committedEach(version: number, subscriptions: Iterable<number>): void;
 }
 
 /**
@@ -80,6 +88,11 @@ export class Feed {
     return made;
   }
 
+  /** Nobody will ask for it again: there is a newer version. */
+  forget(encoding: Encoding): void {
+    for (const [key, each] of this.#encodings) if (each === encoding) this.#encodings.delete(key);
+  }
+
   /**
    * The answer to a follower that has `since` and whose bytes differ: what changed from there on, and every leaf that is not like
    * ours. `from` is where the delta starts on the wire.
@@ -132,19 +145,33 @@ export class Feed {
   }
 }
 
+type Mode = SubscribeMessage["mode"];
+
+/** The feeds of one mode: whom a commit concerns, and up to which version they have been told. */
+interface Group {
+  readonly feeds: Set<Feed>;
+  readonly index: RunIndex<Feed>;
+  version: number;
+}
+
 /** Feeds by what they carry, made when first wanted and forgotten with their last follower. */
 export class Feeds {
   readonly #storage: Published;
   readonly #feeds = new Map<string, Feed>();
-  readonly #index = new RunIndex<Feed>();
+  readonly #groups: Readonly<Record<Mode, Group>>;
+  /** By feeds that are gone. */
+  #encodedBefore = 0;
   /** Encodings on their way to somebody. */
   readonly #sending = new Set<Encoding>();
-  #version: number;
 
   constructor(storage: Published) {
     this.#storage = storage;
-    this.#version = storage.version;
-    storage.beforeCommit = () => this.#freeze();
+    const { version } = storage;
+    this.#groups = {
+      latest: { feeds: new Set(), index: new RunIndex(), version },
+      every: { feeds: new Set(), index: new RunIndex(), version },
+    };
+    storage.beforeCommit = (changing) => this.#freeze(changing);
   }
 
   /** From now on a commit leaves to the reading what it still needs. */
@@ -156,45 +183,52 @@ export class Feeds {
   finish(reading: Reading): void {
     const { encoding } = reading;
     encoding.readings.delete(reading);
-    if (encoding.readings.size === 0) this.#sending.delete(encoding);
+    if (encoding.readings.size > 0) return;
+    this.#sending.delete(encoding);
+    if (encoding.to !== this.#storage.version) for (const feed of this.#feeds.values()) feed.forget(encoding);
   }
 
-  #freeze(): void {
-    for (const encoding of this.#sending) encoding.freeze();
-    this.#sending.clear();
+  #freeze(changing: () => Runs): void {
+    if (this.#sending.size === 0) return;
+    const runs = changing();
+    for (const encoding of this.#sending) encoding.freeze(runs);
   }
 
-  /** INVALID_REGION when a region does not fit the schema. */
-  take(regions: readonly Region[], verified: boolean): Feed {
+  /** INVALID_REGION when a region does not fit the schema; the fault FORBIDDEN when it is not among the `rights` (null: everything). */
+  take({ regions, verify: verified, mode }: Wanted, rights: Runs | null): Feed {
     const runs = regionRuns(this.#storage.schema, regions);
-    const key = `${verified}:${runs.join(",")}`;
+    if (rights && !covers(rights, runs)) refuse("FORBIDDEN", "This key does not open all of these regions.");
+    const key = `${mode}:${verified}:${runs.join(",")}`;
     const known = this.#feeds.get(key);
     if (known) return known;
     const feed = new Feed(this.#storage, runs, verified);
     this.#feeds.set(key, feed);
-    this.#index.set(feed, runs);
+    this.#groups[mode].feeds.add(feed);
+    this.#groups[mode].index.set(feed, runs);
     return feed;
   }
 
   /** Forgets a feed that nobody follows any more. */
   drop(feed: Feed): void {
     if (feed.followers.size) return;
-    this.#index.delete(feed);
+    for (const { feeds, index } of Object.values(this.#groups)) if (feeds.delete(feed)) index.delete(feed);
     for (const [key, each] of this.#feeds) if (each === feed) this.#feeds.delete(key);
+    this.#encodedBefore += feed.encoded;
   }
 
-  /** The feeds with something new since this was last asked. */
-  renewed(): Iterable<Feed> {
-    if (this.#feeds.size === 0) return [];
-    const since = this.#version;
+  /** The feeds of one mode with something new since this was last asked. */
+  renewed(mode: Mode): Iterable<Feed> {
+    const group = this.#groups[mode];
+    if (group.feeds.size === 0) return [];
+    const since = group.version;
     const { version, runs } = this.#storage.changedSince(since);
-    this.#version = version;
+    group.version = version;
     if (version === since) return [];
-    return this.#storage.isMetaNewer(since) ? this.#feeds.values() : this.#index.query(runs);
+    return this.#storage.isMetaNewer(since) ? group.feeds : group.index.query(runs);
   }
 
   get encoded(): number {
-    let sum = 0;
+    let sum = this.#encodedBefore;
     for (const feed of this.#feeds.values()) sum += feed.encoded;
     return sum;
   }

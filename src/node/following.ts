@@ -3,6 +3,7 @@ import { Mapping } from "../delta/mapping.ts";
 import { fullRegion } from "../delta/region.ts";
 import { contains } from "../delta/runs.ts";
 import { fail, MemblastError } from "../errors.ts";
+import { crc32c, hasher } from "../memory/digest.ts";
 import type { Delta } from "../protocol/assembly.ts";
 import { permanentFaults } from "../protocol/fault.ts";
 import { followerDeadline, newFollower, stepFollower } from "../protocol/follower.ts";
@@ -16,6 +17,7 @@ import type {
 import { defaultLimits } from "../protocol/limits.ts";
 import type { CloseCause, LinkAction } from "../protocol/session.ts";
 import { causeText, Conversation, type ConversationOwner } from "./conversation.ts";
+import type { Conflation } from "./events.ts";
 import type { Identity } from "./listening.ts";
 import type { NodeConfig, RegionLink, ServerConfig } from "./options.ts";
 import { backoffMs } from "./reconnect.ts";
@@ -32,10 +34,11 @@ export interface FollowingOwner {
   onConnect(following: Following): void;
   onDisconnect(following: Following, reason: string): void;
   onMismatch(following: Following, version: number): void;
+  onConflated(following: Following, conflation: Conflation): void;
   onError(following: Following, error: MemblastError): void;
 }
 
-const session = { step: stepFollower, deadline: followerDeadline };
+const session = { step: stepFollower, deadline: followerDeadline, crc32c };
 
 /** The only subscription that a following has on its link. */
 const subscriptionKey = 0;
@@ -49,6 +52,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     deltas: 0,
     fullDeltas: 0,
     mismatches: 0,
+    overflows: 0,
     connects: 0,
     roundTripMs: null as number | null,
   };
@@ -63,7 +67,11 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   #replica: Replica | null = null;
   #schemaText = "";
   #incarnation = "";
+  #maxRate: number | null;
+  /** In the mode "every": why the next delta may hold several commits. */
+  #catchesUp: Conflation["cause"] | null = null;
   #failures = 0;
+  #past = { sentBytes: 0, receivedBytes: 0 };
   #cancelRetry: (() => void) | null = null;
   #calledOff = new AbortController();
   #isClosed = false;
@@ -76,6 +84,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     owner: FollowingOwner,
   ) {
     this.server = server;
+    this.#maxRate = server.pace.maxRate;
     this.peer = server.key;
     this.#identity = identity;
     this.#config = config;
@@ -99,16 +108,19 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     return this.#conversation?.isLinked ?? false;
   }
 
-  /** Bytes in and out on the link that stands. */
+  /** Bytes out and in on all links that there were. */
   get traffic(): { sentBytes: number; receivedBytes: number } {
     const { sentBytes = 0, receivedBytes = 0 } = this.#conversation ?? {};
-    return { sentBytes, receivedBytes };
+    return {
+      sentBytes: this.#past.sentBytes + sentBytes,
+      receivedBytes: this.#past.receivedBytes + receivedBytes,
+    };
   }
 
   connect(): void {
     const { name, id } = this.#identity;
     const limits = { ...defaultLimits, heartbeatMs: this.#config.heartbeatMs };
-    const state = newFollower({ node: name, nodeId: id, keyId: null, limits });
+    const state = newFollower({ node: name, nodeId: id, keyId: this.server.secret?.keyId ?? null, limits });
     const conversation = new Conversation<FollowerState, FollowerEvent, FollowerAction>(
       state,
       session,
@@ -121,7 +133,8 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       .connect(this.server.address, conversation, { signal: this.#calledOff.signal, ...(tls && { tls }) })
       .catch((error: MemblastError) => {
         this.#conversation = null;
-        this.#lost(null, error);
+        if (error.code === "CONNECT_FAILED") this.#lost(null, error);
+        else this.#giveUp(error); // wrong certificates stay wrong
       });
   }
 
@@ -133,8 +146,10 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   drained(): void {}
 
   closed(cause: CloseCause): void {
-    const { cutBy } = this.#conversation!;
+    const { cutBy, failure } = this.#conversation!;
+    this.#past = this.traffic;
     this.#conversation = null;
+    if (failure) this.#owner.onError(this, failure);
     this.#owner.onDisconnect(this, causeText(cause, cutBy));
     if (cause.kind === "fault" && permanentFaults.has(cause.fault.code))
       return this.#giveUp(
@@ -144,9 +159,13 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       );
     const error =
       cause.kind === "fault"
-        ? new MemblastError("PROTOCOL", `${this.server.key}: ${causeText(cause)}`, {
-            reason: cause.fault.code,
-          })
+        ? new MemblastError(
+            cause.fault.code === "NAME_TAKEN" ? "REFUSED" : "PROTOCOL",
+            `${this.server.key}: ${causeText(cause)}`,
+            {
+              reason: cause.fault.code,
+            },
+          )
         : null;
     this.#lost(cause.kind === "bye" ? cause.retryAfterMs : null, error);
   }
@@ -155,10 +174,8 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   #lost(retryAfterMs: number | null, error: MemblastError | null): void {
     if (this.#isClosed) return;
     if (error && this.#failures === 0) this.#owner.onError(this, error);
-    const wait = Math.max(
-      retryAfterMs ?? 0,
-      backoffMs(this.#config.backoff, this.#failures++, this.#world.random),
-    );
+    // The jitter comes on top: a server that asks for a pause does not want all of them back at one moment.
+    const wait = (retryAfterMs ?? 0) + backoffMs(this.#config.backoff, this.#failures++, this.#world.random);
     this.#cancelRetry = this.#world.after(wait, () => this.connect());
   }
 
@@ -176,6 +193,8 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       case "apply":
         return this.#apply(action.delta);
       case "subscribed":
+        if (action.resumed) this.#failures = 0;
+        if (action.resumed && action.version === this.version) this.#catchesUp = null; // nothing was missed
         return;
       case "refused":
         return this.#giveUp(
@@ -190,22 +209,41 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       case "report":
         return this.#report(action.report);
       case "sign":
-        return this.#giveUp(
-          new MemblastError("REFUSED", `${this.server.key} wants a proof of a shared secret`),
-        );
+        return this.#sign(action.transcript);
     }
+  }
+
+  #sign(transcript: Uint8Array): void {
+    const mac = this.server.secret!.secret.sign(transcript);
+    this.#conversation!.step({ kind: "signed", mac, now: this.#world.now() });
   }
 
   #report(report: FollowerReport): void {
     if (report.kind === "roundTrip") this.counters.roundTripMs = report.ms;
+    if (report.kind === "overflow") this.#overflowed();
     if (report.kind !== "mismatch") return;
+    this.#catchesUp = "mismatch";
     this.counters.mismatches++;
     this.#owner.onMismatch(this, report.version);
   }
 
+  #overflowed(): void {
+    this.counters.overflows++;
+    this.#catchesUp = "overflow";
+    if (this.server.pace.overflow !== "disconnect") return;
+    const text = `${this.server.key} could not keep all commits that this node was too slow to take`;
+    this.#giveUp(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));
+  }
+
+  /** Deltas a second at most, from now on and on every later link; null: as fast as it goes. */
+  setRate(perSecond: number | null): void {
+    this.#maxRate = perSecond;
+    if (!this.isConnected) return;
+    this.#conversation!.step({ kind: "rate", key: subscriptionKey, perSecond, now: this.#world.now() });
+  }
+
   #welcome(welcome: Welcome): void {
     this.peer = welcome.node;
-    this.#failures = 0;
     this.counters.connects++;
     try {
       this.#prepare(welcome);
@@ -213,16 +251,17 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       if (!(error instanceof MemblastError)) throw error;
       return this.#giveUp(error);
     }
-    const { mapping, version } = this.#replica!;
+    const { mapping, version, hasState } = this.#replica!;
+    this.#catchesUp = "reconnect";
     this.#conversation!.step({
       kind: "subscribe",
       request: {
         key: subscriptionKey,
         regions: this.#links(schemaFromJson(welcome.schema)).map((link) => link.source),
-        mode: "latest",
+        mode: this.server.pace.mode,
         verify: this.#config.checkHash,
-        maxRate: null,
-        have: version > 0 ? { incarnation: welcome.incarnation, version } : null,
+        maxRate: this.#maxRate,
+        have: hasState ? { incarnation: welcome.incarnation, version } : null,
         bytes: mapping.space.size,
         inside: (offset, bytes) => contains(mapping.sourceRuns, offset, bytes),
       },
@@ -238,8 +277,14 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     } else {
       const schema = schemaFromJson(welcome.schema);
       const storage = this.#owner.storageFor(schema);
+      if (schema.metaBytesMax > storage.schema.metaBytesMax)
+        fail(
+          "SCHEMA_MISMATCH",
+          `${this.server.key} may send more metadata than fits here: pass metaBytesMax: ${schema.metaBytesMax} to start()`,
+          { metaBytesMax: schema.metaBytesMax },
+        );
       const mapping = new Mapping(schema, storage.schema, this.#links(schema));
-      this.#replica = new Replica(this.server.key, storage, mapping, this.#config.checkHash);
+      this.#replica = new Replica(this.server.key, storage, mapping, this.#config.checkHash ? hasher : null);
     }
     this.#schemaText = welcome.schema;
     this.#incarnation = welcome.incarnation;
@@ -269,6 +314,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
 
   #apply(delta: Delta): void {
     const replica = this.#replica!;
+    const from = replica.hasState ? replica.version : null;
     const now = () => this.#world.now();
     let result: Applied;
     try {
@@ -282,6 +328,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       this.#conversation!.step({ kind: "applied", delta, version: replica.version, outcome, now: now() });
       return;
     }
+    this.#failures = 0; // not before: a link that never brings anything is to be tried less and less often
     this.counters.deltas++;
     if (delta.full) this.counters.fullDeltas++;
     this.#conversation!.step({
@@ -292,7 +339,22 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       now: now(),
     });
     this.#ready.resolve();
-    this.#owner.onUpdate(this, result.update);
+    const { update } = result;
+    if (update.version !== update.from || delta.meta || delta.full) this.#owner.onUpdate(this, update);
+    this.#tellConflated(from, delta);
+  }
+
+  /** In the mode "every", versions that were not seen one by one are an event. */
+  #tellConflated(from: number | null, { to: version }: Delta): void {
+    const cause = this.#catchesUp;
+    this.#catchesUp = null;
+    if (cause === null || this.server.pace.mode !== "every" || from === null || version - from <= 1) return;
+    this.#owner.onConflated(this, { source: this.server.key, from, version, cause });
+  }
+
+  /** Breaks what link there still is. */
+  abort(): void {
+    this.#conversation?.abort();
   }
 
   close(): void {

@@ -6,7 +6,7 @@ export class Mailbox<Item> implements AsyncIterableIterator<Item> {
   readonly #merge: (earlier: Item, later: Item) => Item;
   readonly #onEnd: () => void;
   #item: Item | null = null;
-  #waiting: ((result: IteratorResult<Item>) => void) | null = null;
+  readonly #waiting: ((result: IteratorResult<Item>) => void)[] = [];
   #ended = false;
 
   constructor(merge: (earlier: Item, later: Item) => Item, onEnd: () => void = () => {}) {
@@ -16,18 +16,16 @@ export class Mailbox<Item> implements AsyncIterableIterator<Item> {
 
   put(item: Item): void {
     if (this.#ended) return;
-    if (this.#waiting) {
-      this.#waiting({ done: false, value: item });
-      this.#waiting = null;
-    } else this.#item = this.#item === null ? item : this.#merge(this.#item, item);
+    const taker = this.#waiting.shift();
+    if (taker) taker({ done: false, value: item });
+    else this.#item = this.#item === null ? item : this.#merge(this.#item, item);
   }
 
   /** No more will come; what is there may still be taken. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#waiting?.({ done: true, value: undefined });
-    this.#waiting = null;
+    for (const taker of this.#waiting.splice(0)) taker({ done: true, value: undefined });
     this.#onEnd();
   }
 
@@ -38,7 +36,7 @@ export class Mailbox<Item> implements AsyncIterableIterator<Item> {
       return Promise.resolve({ done: false, value });
     }
     if (this.#ended) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => (this.#waiting = resolve));
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   return(): Promise<IteratorResult<Item>> {

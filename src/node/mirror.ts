@@ -1,17 +1,28 @@
 import type { Mapping } from "../delta/mapping.ts";
 import { Pieces } from "../delta/pieces.ts";
 import { normalise, noRuns, type Runs, union } from "../delta/runs.ts";
-import { MerkleTree } from "../integrity/merkle.ts";
-import { hasher } from "../memory/digest.ts";
+import type { Schema } from "../array/schema.ts";
+import { type LeafHasher, MerkleTree } from "../integrity/merkle.ts";
 import { leafBytes } from "../protocol/limits.ts";
-import type { Storage } from "./storage.ts";
+
+/** What a mirror looks at. */
+export interface MirroredMemory {
+  readonly schema: Schema;
+  readonly version: number;
+  /** What changed after `version`, as far as it is in `clip`: too much, but never too little. */
+  changedSince(version: number, clip?: Runs | null): { version: number; runs: Runs };
+  readonly segment: {
+    /** Copies the runs of an image, one after the other, into `into`. */
+    gather(runs: Runs, into: Uint8Array, image?: "working" | "committed"): void;
+  };
+}
 
 /**
  * A follower's Merkle tree over what it follows, in the order of the source, over the bytes as they really lie in its own memory:
  * whatever changed them, the tree knows from the version table.
  */
 export class Mirror {
-  readonly #storage: Storage;
+  readonly #storage: MirroredMemory;
   readonly #mapping: Mapping;
   readonly #tree: MerkleTree;
   /** Leaf ranges [first, count] to hash again. */
@@ -20,7 +31,7 @@ export class Mirror {
   /** The local places of the subscribed space by local offset: triples local offset, position, length. */
   readonly #places: Float64Array;
 
-  constructor(storage: Storage, mapping: Mapping) {
+  constructor(storage: MirroredMemory, mapping: Mapping, hasher: LeafHasher) {
     this.#storage = storage;
     this.#mapping = mapping;
     this.#tree = new MerkleTree(mapping.space.size, hasher);

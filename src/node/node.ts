@@ -2,42 +2,24 @@ import type { NdArray } from "../array/ndarray.ts";
 import { makeSchema, type Schema } from "../array/schema.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { placeOf } from "../memory/place.ts";
-import { nameCharactersMax } from "../protocol/limits.ts";
+import { formatAddress, parseAddress } from "../transport/address.ts";
+import { Audience } from "./audience.ts";
+import { type AttachOptions, parseAttachOptions } from "./attaching.ts";
 import { causeText } from "./conversation.ts";
+import type { Verification } from "./damage.ts";
 import { Emitter } from "./emitter.ts";
+import { isWorthTelling, type LinkEvent, type NodeEvents } from "./events.ts";
 import { Following, type FollowingOwner } from "./following.ts";
 import { type Identity, Listening } from "./listening.ts";
-import { Mailbox } from "./mailbox.ts";
-import {
-  type AttachOptions,
-  type NodeConfig,
-  parseAttachOptions,
-  parseStartOptions,
-  type StartOptions,
-} from "./options.ts";
-import { type NodeStats, followingStats, publishingStats } from "./stats.ts";
-import { Storage, type Transaction, type View } from "./storage.ts";
+import { checkName, type NodeConfig, parseStartOptions, type StartOptions } from "./options.ts";
+import { checkRate } from "./pace.ts";
+import { type NodeStats, followingStats, noDoor, publishingStats } from "./stats.ts";
+import { openStorage, Storage, type Transaction, type View } from "./storage.ts";
 import type { Update } from "./update.ts";
 import { Watching } from "./watching.ts";
 import { realWorld, type World } from "./world.ts";
 
-/** One link coming or going. */
-export interface LinkEvent {
-  /** Name of the node at the other end, or its address where it has not said one. */
-  readonly peer: string;
-  /** "in": it follows us; "out": we follow it. */
-  readonly direction: "in" | "out";
-  readonly address: string;
-}
-
-export interface NodeEvents {
-  connect: LinkEvent;
-  disconnect: LinkEvent & { readonly reason: string };
-  /** What a server sent does not give the root it announced; a repair is under way. */
-  mismatch: { readonly source: string; readonly version: number };
-  /** What went wrong without anybody waiting for it. Without a handler it becomes a process warning. */
-  error: MemblastError;
-}
+export type { LinkEvent, NodeEvents };
 
 export type OnUpdate = (update: Update, node: Node) => void;
 
@@ -54,8 +36,7 @@ export class Node implements AsyncDisposable {
   readonly ready: Promise<void>;
   readonly #world: World;
   readonly #emitter = new Emitter<NodeEvents>();
-  readonly #updateHandlers = new Set<OnUpdate>();
-  readonly #mailboxes = new Set<Mailbox<Update>>();
+  readonly #audience = new Audience();
   readonly #followings: Following[] = [];
   #storage!: Storage;
   #listening: Listening | null = null;
@@ -83,7 +64,15 @@ export class Node implements AsyncDisposable {
       const schema = config.arrays.length ? makeSchema(config.arrays, config.metaBytesMax) : null;
       if (schema) node.#storage = openStorage(name, schema, config);
       await node.#follow(identity, config);
-      node.#listening = new Listening(node.#storage, identity, config, world, node.#publishingOwner());
+      node.#watchOthers();
+      if (config.listen.length) node.#watch();
+      node.#listening = new Listening(
+        node.#storage.published,
+        identity,
+        config,
+        world,
+        node.#publishingOwner(),
+      );
       await node.#listening.open();
     } catch (error) {
       await node.close();
@@ -94,12 +83,25 @@ export class Node implements AsyncDisposable {
 
   /** See {@link attach}. */
   static async attach(nameOrPath: string, options: AttachOptions<OnUpdate> = {}): Promise<Node> {
-    const { mode, unsafeFilesystem } = parseAttachOptions(options);
+    const config = parseAttachOptions(options);
     const node = new Node(placeOf(nameOrPath).name, realWorld);
-    node.#storage = Storage.attach(nameOrPath, { mode, unsafeFilesystem });
-    node.#watching = new Watching(node.name, node.#storage, (update) => node.#updated(update));
+    node.#storage = Storage.attach(nameOrPath, config);
+    node.#watchOthers();
     if (options.onUpdate) node.onUpdate(options.onUpdate);
     return node;
+  }
+
+  /** Beside other writers a node looks for what they do, should anybody want to know. */
+  #watchOthers(): void {
+    if (this.#storage.isSole) return;
+    this.#watching = new Watching(this.name, this.#storage, {
+      onUpdate: (update) => {
+        this.#audience.tell(update);
+        this.#publishSoon();
+      },
+      onError: (error) => this.#error(error),
+    });
+    if (!this.#audience.isEmpty) this.#watch();
   }
 
   /** Starts to follow; a node without arrays of its own waits here until the first server has shown its own. */
@@ -131,13 +133,16 @@ export class Node implements AsyncDisposable {
     });
     return {
       onUpdate: (_, update) => {
-        this.#updated(update);
+        this.#committed();
+        this.#watching?.passOver(update.from, update.version);
+        this.#audience.tell(update);
         this.#publishSoon();
       },
       onConnect: (following) => this.#emitter.emit("connect", event(following)),
       onDisconnect: (following, reason) => this.#emitter.emit("disconnect", { ...event(following), reason }),
       onMismatch: (following, version) =>
         this.#emitter.emit("mismatch", { source: following.server.key, version }),
+      onConflated: (_, conflation) => this.#emitter.emit("conflated", conflation),
       onError: (_, error) => this.#error(error),
     };
   }
@@ -152,11 +157,15 @@ export class Node implements AsyncDisposable {
           address: link.conversation.remote,
         });
       },
+      onOverflow: ({ peer, conversation }, bytes) =>
+        this.#emitter.emit("overflow", { peer, address: conversation.remote, bytes }),
       onClosed: (link, cause) => {
         const { peer, conversation } = link;
         const reason = causeText(cause, conversation.cutBy);
-        this.#emitter.emit("disconnect", { peer, direction: "in", address: conversation.remote, reason });
-        if (cause.kind === "fault")
+        if (conversation.hasOpened)
+          this.#emitter.emit("disconnect", { peer, direction: "in", address: conversation.remote, reason });
+        if (conversation.failure) this.#error(conversation.failure);
+        if (cause.kind === "fault" && (conversation.hasOpened || isWorthTelling(cause)))
           this.#error(
             new MemblastError("PROTOCOL", `Link from ${peer}: ${reason}`, { reason: cause.fault.code }),
           );
@@ -177,12 +186,31 @@ export class Node implements AsyncDisposable {
   /**
    * Runs `fn` as one transaction: everything it changes becomes the next version, visible at once and whole; what it throws undoes
    * everything and is thrown on. No version is made where no bit changed. Returns the version that then stands.
-   * @throws NESTED_WRITE, ASYNC_WRITE, READ_ONLY, CLOSED, TRUNCATED
+   * With many writers it waits for its turn first, up to `lockTimeoutMs`, and this thread with it.
+   * @throws NESTED_WRITE, ASYNC_CALLBACK, READ_ONLY, LOCKED, CLOSED, TRUNCATED, STALE
    */
   write(fn: (main: NdArray, tx: Transaction) => unknown): number {
     const storage = this.#living();
-    if (storage.write(fn) > 0) this.#publishSoon();
-    return storage.version;
+    const isChanged = storage.write(fn) > 0;
+    const version = storage.endedVersion;
+    if (isChanged) {
+      this.#watching?.passOver(version - 1, version);
+      this.#committed();
+      this.#publishSoon();
+    }
+    return version;
+  }
+
+  /**
+   * Looks for bytes that changed without a commit: a stray write, a hole in the file, a bad bit. Re-hashes the committed image against
+   * the checksums of the call before, for every block not committed since (the first call only learns them: make it early), and as a
+   * writer also compares the working image with it, byte for byte, and the version table, the redo page and the state words with
+   * each other; the header has a checksum of its own. So a writer finds every single changed byte of these, a reader those of the
+   * header and the committed image. Names what is damaged, mends nothing. Reads both images once; with many writers it takes a turn.
+   * @throws NESTED_WRITE inside of write(), LOCKED, TRUNCATED, CLOSED
+   */
+  verify(): Verification {
+    return this.#living().verify();
   }
 
   /**
@@ -223,6 +251,16 @@ export class Node implements AsyncDisposable {
     return versions;
   }
 
+  /** Deltas a second that `server`, by its address, is to send at most; null is as fast as it goes. @throws INVALID_OPTION */
+  setRate(server: string | number, perSecond: number | null): void {
+    const rate = checkRate(perSecond);
+    const key = formatAddress(parseAddress(server));
+    const followings = this.#followings.filter((following) => following.server.key === key);
+    if (followings.length === 0)
+      fail("INVALID_OPTION", `setRate(): this node does not follow ${key}`, { server });
+    for (const following of followings) following.setRate(rate);
+  }
+
   get schema(): Schema {
     return this.#living().schema;
   }
@@ -234,21 +272,14 @@ export class Node implements AsyncDisposable {
 
   /** Calls `handler` after every version that this node did not write itself. The result takes it away again. */
   onUpdate(handler: OnUpdate): () => void {
-    this.#updateHandlers.add(handler);
     this.#watch();
-    return () => void this.#updateHandlers.delete(handler);
+    return this.#audience.add((update) => handler(update, this));
   }
 
   /** The same as a stream. A slow consumer gets several updates as one, and misses nothing. Ends with the node. */
   updates(): AsyncIterableIterator<Update> {
-    const mailbox: Mailbox<Update> = new Mailbox(
-      (earlier, later) => earlier.merge(later),
-      () => this.#mailboxes.delete(mailbox),
-    );
-    if (this.#closing) mailbox.end();
-    else this.#mailboxes.add(mailbox);
     this.#watch();
-    return mailbox;
+    return this.#audience.stream();
   }
 
   on<Name extends keyof NodeEvents>(name: Name, handler: (event: NodeEvents[Name]) => void): () => void {
@@ -265,20 +296,14 @@ export class Node implements AsyncDisposable {
       imageBytes: storage.schema.imageBytes,
       ...storage.segment.counters,
       encodings: this.#listening?.feeds.encoded ?? 0,
+      door: this.#listening?.door ?? noDoor,
       links: [...incoming, ...this.#followings.map(followingStats)],
     };
   }
 
-  #updated(update: Update): void {
-    for (const handler of this.#updateHandlers)
-      try {
-        handler(update, this);
-      } catch (error) {
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    for (const mailbox of this.#mailboxes) mailbox.put(update);
+  /** At once and at every commit, for those who want every one. */
+  #committed(): void {
+    this.#attempt(() => this.#listening?.committed());
   }
 
   /** Once for all commits of this job: followers get them as one, waiting processes are woken by one system call. */
@@ -309,21 +334,36 @@ export class Node implements AsyncDisposable {
     this.#watching?.open().catch((error) => this.#error(error));
   }
 
-  /** Says goodbye to everybody, waits up to a second for the last bytes to leave, and unmaps. Views become empty. Twice is nothing. */
-  close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+  /**
+   * Says goodbye to everybody, waits up to a second for the last bytes to leave, and unmaps. Views become empty. Twice is nothing.
+   * Followers come back after `retryAfterMs` (0 to 86,400,000), each at a moment of its own: for a server that is only restarted.
+   */
+  close({ retryAfterMs }: { readonly retryAfterMs?: number } = {}): Promise<void> {
+    if (
+      retryAfterMs !== undefined &&
+      !(Number.isInteger(retryAfterMs) && retryAfterMs >= 0 && retryAfterMs <= 86_400_000)
+    )
+      fail("INVALID_OPTION", "close(): retryAfterMs is a whole number of milliseconds, up to a day", {
+        retryAfterMs,
+      });
+    return (this.#closing ??= this.#close(retryAfterMs));
   }
 
-  async #close(): Promise<void> {
-    this.#listening?.publish();
-    this.#listening?.close("closing");
-    for (const following of this.#followings) following.close();
-    const deadline = this.#world.now() + goodbyeMs;
-    while (this.#isLinked && this.#world.now() < deadline)
-      await new Promise<void>((resolve) => this.#world.after(1, resolve));
-    await this.#watching?.close();
-    for (const mailbox of this.#mailboxes) mailbox.end();
-    this.#storage?.close();
+  async #close(retryAfterMs?: number): Promise<void> {
+    try {
+      this.#attempt(() => this.#listening?.publish());
+      this.#listening?.close("closing", retryAfterMs);
+      for (const following of this.#followings) following.close();
+      const deadline = this.#world.now() + goodbyeMs;
+      while (this.#isLinked && this.#world.now() < deadline)
+        await new Promise<void>((resolve) => this.#world.after(1, resolve));
+      for (const link of this.#listening?.links ?? []) link.conversation.abort();
+      for (const following of this.#followings) following.abort();
+      await this.#watching?.close();
+    } finally {
+      this.#audience.end();
+      this.#storage?.close();
+    }
   }
 
   get #isLinked(): boolean {
@@ -333,17 +373,4 @@ export class Node implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-function checkName(name: unknown): void {
-  if (typeof name === "string" && name.length > 0 && name.length <= nameCharactersMax && !/\p{C}/u.test(name))
-    return;
-  fail("INVALID_NAME", `A node needs a name of 1 to ${nameCharactersMax} printable characters`, { name });
-}
-
-function openStorage(name: string, schema: Schema, config: NodeConfig): Storage {
-  const { share, persist, unsafeFilesystem } = config;
-  return share
-    ? Storage.createShared(name, schema, { persist, unsafeFilesystem })
-    : Storage.createPrivate(schema);
 }

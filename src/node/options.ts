@@ -3,10 +3,13 @@ import type { Dtype } from "../array/dtype.ts";
 import { type ArraySpec } from "../array/schema.ts";
 import type { Region } from "../delta/region.ts";
 import { fail } from "../errors.ts";
-import { metaBytesMax as wireMetaBytesMax } from "../protocol/limits.ts";
+import { metaBytesMax as wireMetaBytesMax, nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, isLoopback, parseAddress } from "../transport/address.ts";
 import type { TlsOptions } from "../transport/tls.ts";
+import { type Pace, paceOf, paceOptions } from "./pace.ts";
 import { type Backoff, defaultBackoff } from "./reconnect.ts";
+import { type Key, Keyring, Secret, secretOption, secretsOption } from "./secrets.ts";
+import { parseSharing, type SharingConfig, sharingOptions } from "./sharing.ts";
 
 const addressOption = z.union([z.string().min(1), z.int().min(0).max(65_535)]);
 const indices = z.array(z.int().min(0));
@@ -21,9 +24,17 @@ const mapObject = z.strictObject({
   to: z.strictObject({ array: z.string().nullable(), start: indices }).optional(),
 });
 const mapOption = z.union([mapTuple, mapObject]);
+/** How to follow: for all servers, or for one. */
+const followingOptions = {
+  /** What to follow, and where it lands. Without: each array of this node follows the server's equal one. */
+  maps: z.array(mapOption).optional(),
+  /** What to prove to a server that asks for it. */
+  secret: secretOption.optional(),
+  ...paceOptions,
+};
 const serverOption = z.union([
   addressOption,
-  z.strictObject({ address: addressOption, maps: z.array(mapOption).optional() }),
+  z.strictObject({ address: addressOption, ...followingOptions }),
 ]);
 const tlsOption = z.custom<TlsOptions>((value) => typeof value === "object" && value !== null).optional();
 
@@ -40,14 +51,10 @@ const startOptions = z.strictObject({
   arrays: z
     .record(z.string(), z.strictObject({ shape: z.unknown(), dtype: z.unknown().optional() }))
     .optional(),
-  /** What to follow of every server, and where it lands. Without: each array of this node follows the server's equal one. */
-  maps: z.array(mapOption).optional(),
+  ...followingOptions,
   /** Verify every delta by a Merkle root and repair what differs. */
   checkHash: z.boolean().default(false),
-  /** Map the arrays into a named segment that other processes can attach(name). */
-  share: z.boolean().default(false),
-  /** Leave the segment in place when its last user goes. Needs `share`. */
-  persist: z.boolean().default(false),
+  ...sharingOptions,
   /** Room for the metadata of a version, bytes, 8 of them for its head. */
   metaBytesMax: z
     .int()
@@ -63,12 +70,19 @@ const startOptions = z.strictObject({
       maxMs: z.number().min(1).default(defaultBackoff.maxMs),
     })
     .optional(),
+  /** Bytes of deltas that may wait for one follower in the mode "every" before it gets what is new as one. */
+  queueBytesMax: z.int().min(0).default(16_777_216),
   /** Followers served at one time. */
   connectionsMax: z.int().min(1).default(1024),
+  /** Ask every follower for the proof of one of these secrets. They are by key: { secret, arrays?, regions? }; the latter are what it opens. */
+  secrets: secretsOption.optional(),
   /** Listen beyond this machine although nothing asks who comes. */
   insecure: z.boolean().default(false),
-  unsafeFilesystem: z.boolean().default(false),
   tls: tlsOption,
+  /** Origins of the web pages that may connect to a ws: or wss: listener. Without: pages of the same host and of this machine. */
+  origins: z.array(z.string().min(1)).optional(),
+  /** Names by which such a listener may be called, besides those of this machine and the host it listens on. */
+  hosts: z.array(z.string().min(1)).optional(),
   onUpdate: z.function().optional(),
 });
 
@@ -97,6 +111,9 @@ export interface ServerConfig {
   readonly key: string;
   /** Null: whatever arrays both sides have. */
   readonly links: readonly RegionLink[] | null;
+  /** What to prove if it asks; null: nothing can be proved. */
+  readonly secret: Key | null;
+  readonly pace: Pace;
 }
 
 /** Everything a node needs to know, checked. */
@@ -105,14 +122,17 @@ export interface NodeConfig {
   readonly servers: readonly ServerConfig[];
   readonly arrays: readonly ArraySpec[];
   readonly checkHash: boolean;
-  readonly share: boolean;
-  readonly persist: boolean;
-  readonly unsafeFilesystem: boolean;
+  readonly sharing: SharingConfig;
   readonly metaBytesMax: number;
   readonly heartbeatMs: number;
   readonly backoff: Backoff;
+  readonly queueBytesMax: number;
   readonly connectionsMax: number;
+  /** Null: nothing asks who comes. */
+  readonly keyring: Keyring | null;
   readonly tls: TlsOptions | undefined;
+  readonly origins: readonly string[] | undefined;
+  readonly hosts: readonly string[];
 }
 
 /** The options as one frozen value. INVALID_OPTION names the option and what it should be. */
@@ -126,60 +146,69 @@ export function parseStartOptions(given: unknown): NodeConfig {
   const options = parsed.data;
   const dtype = (options.dtype ?? "f64") as Dtype;
   const listen = asList(options.listen).map(parseAddress);
-  checkExposure(listen, options.insecure);
+  checkExposure(listen, options.insecure || options.secrets !== undefined);
   const servers = [...asList(options.server), ...(options.servers ?? [])].map((server) =>
-    parseServer(server, options.maps),
+    parseServer(server, options),
   );
-  if (options.persist && !options.share) fail("INVALID_OPTION", "start(): persist needs share: true");
+  const sharing = parseSharing(options);
   const arrays = arraySpecs(options, dtype, servers);
   if (arrays.length === 0 && servers.length === 0)
     fail("INVALID_OPTION", "start(): say what to hold: shape, arrays, or a server to take them from");
-  const { checkHash, share, persist, unsafeFilesystem, metaBytesMax, heartbeatMs, connectionsMax, tls } =
-    options;
+  const { checkHash, metaBytesMax, heartbeatMs, connectionsMax, tls } = options;
   return Object.freeze({
     listen,
     servers,
     arrays,
     checkHash,
-    share,
-    persist,
-    unsafeFilesystem,
+    sharing,
     metaBytesMax,
     heartbeatMs,
     backoff: { ...defaultBackoff, ...options.reconnect },
+    queueBytesMax: options.queueBytesMax,
     connectionsMax,
+    keyring: options.secrets ? Keyring.of(options.secrets) : null,
     tls,
+    origins: options.origins,
+    hosts: options.hosts ?? [],
   });
 }
 
 type Parsed = z.output<typeof startOptions>;
 type MapOption = z.output<typeof mapOption>;
+type FollowingOptions = Pick<Parsed, keyof typeof followingOptions>;
 
 function asList<T>(value: T | T[] | undefined): T[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
 /** Nobody should publish memory to a network without knowing. */
-function checkExposure(listen: readonly Address[], insecure: boolean): void {
+function checkExposure(listen: readonly Address[], isMeant: boolean): void {
   const exposed = listen.find((address) => !isLoopback(address));
-  if (exposed && !insecure)
+  if (exposed && !isMeant)
     fail(
       "INVALID_OPTION",
       `start(): ${formatAddress(exposed)} can be reached from other machines and nothing asks who comes: ` +
-        "listen on 127.0.0.1, or pass insecure: true if that is what you want",
+        "listen on 127.0.0.1, give secrets, or pass insecure: true if that is what you want",
       { address: formatAddress(exposed) },
     );
 }
 
-function parseServer(
-  option: z.output<typeof serverOption>,
-  maps: readonly MapOption[] | undefined,
-): ServerConfig {
-  const { address: text, maps: own } =
-    typeof option === "object" ? option : { address: option, maps: undefined };
-  const address = parseAddress(text);
-  const links = (own ?? maps)?.map(parseMap) ?? null;
-  return { address, key: formatAddress(address), links };
+function parseServer(option: z.output<typeof serverOption>, forAll: FollowingOptions): ServerConfig {
+  const own = typeof option === "object" ? option : { address: option };
+  const one = own as FollowingOptions;
+  const { maps = forAll.maps, secret = forAll.secret } = one;
+  const address = parseAddress(own.address);
+  if ("port" in address && address.port === 0)
+    fail("INVALID_ADDRESS", "start(): a server has a port of its own; 0 is for listening only", {
+      address: own.address,
+    });
+  return {
+    address,
+    key: formatAddress(address),
+    links: maps?.map(parseMap) ?? null,
+    secret: secret ? { keyId: secret.keyId, secret: new Secret(secret.secret) } : null,
+    pace: paceOf(one, forAll),
+  };
 }
 
 function zeros(shape: readonly number[]): number[] {
@@ -220,22 +249,9 @@ function arraySpecs(options: Parsed, dtype: Dtype, servers: readonly ServerConfi
   return [...specs.values()];
 }
 
-const attachOptions = z.strictObject({
-  /** "r" never changes anything; "rw" owns writing while no other process does. */
-  mode: z.enum(["r", "rw"]).default("r"),
-  unsafeFilesystem: z.boolean().default(false),
-  onUpdate: z.function().optional(),
-});
-
-export type AttachOptions<OnUpdate> = Omit<z.input<typeof attachOptions>, "onUpdate"> & {
-  onUpdate?: OnUpdate;
-};
-
-export function parseAttachOptions(given: unknown): z.output<typeof attachOptions> {
-  const parsed = attachOptions.safeParse(given ?? {});
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  return fail("INVALID_OPTION", `attach(): option ${issue.path.join(".")}: ${issue.message}`, {
-    path: issue.path,
-  });
+/** INVALID_NAME where a peer could not be told this name. */
+export function checkName(name: unknown): void {
+  if (typeof name === "string" && name.length > 0 && name.length <= nameCharactersMax && !/\p{C}/u.test(name))
+    return;
+  fail("INVALID_NAME", `A node needs a name of 1 to ${nameCharactersMax} printable characters`, { name });
 }

@@ -1,11 +1,11 @@
 import { parseMeta } from "../array/meta.ts";
 import type { Mapping } from "../delta/mapping.ts";
 import { Pieces } from "../delta/pieces.ts";
-import { normalise, type Runs } from "../delta/runs.ts";
+import { RunBuilder, type Runs } from "../delta/runs.ts";
 import { fail } from "../errors.ts";
+import type { LeafHasher } from "../integrity/merkle.ts";
 import type { Delta } from "../protocol/assembly.ts";
-import { Mirror } from "./mirror.ts";
-import type { Storage } from "./storage.ts";
+import { Mirror, type MirroredMemory } from "./mirror.ts";
 import { Update } from "./update.ts";
 
 /** What became of a delta. After a mismatch nothing of it is left, and the leaf hashes are of what is there. */
@@ -13,19 +13,39 @@ export type Applied =
   | { readonly kind: "ok"; readonly update: Update }
   | { readonly kind: "mismatch"; readonly leafHashes: Uint8Array };
 
+/** The memory that a replica lives in: a node's storage, or a browser's. */
+export interface ReplicaMemory extends MirroredMemory {
+  /** Metadata of the newest commit as JSON text; empty where there is none. A live view. */
+  metaJson(): Uint8Array;
+  begin(): void;
+  /** How many blocks changed; 0: none, and no version was made. */
+  commit(): number;
+  rollback(): void;
+  setMetaJson(text: Uint8Array): void;
+  readonly segment: MirroredMemory["segment"] & {
+    /** Copies `data` to the triples offset, position in `data`, length of the image that is being written. */
+    scatter(data: Uint8Array, triples: Float64Array): void;
+  };
+}
+
 /** The bytes of one server in this node's memory, and the version they are of. */
 export class Replica {
   readonly mapping: Mapping;
   readonly #source: string;
-  readonly #storage: Storage;
+  readonly #storage: ReplicaMemory;
   readonly #mirror: Mirror | null;
   #version = 0;
+  /** Whether the bytes are the server's at {@link Replica.version}, which may be 0. */
+  hasState = false;
+  /** This server has had metadata: only then can its absence mean that it took it away. */
+  #hasMeta = false;
 
-  constructor(source: string, storage: Storage, mapping: Mapping, verify: boolean) {
+  /** With a `hasher` every delta is verified by its root. */
+  constructor(source: string, storage: ReplicaMemory, mapping: Mapping, hasher: LeafHasher | null) {
     this.#source = source;
     this.#storage = storage;
     this.mapping = mapping;
-    this.#mirror = verify ? new Mirror(storage, mapping) : null;
+    this.#mirror = hasher ? new Mirror(storage, mapping, hasher) : null;
   }
 
   /** The server's version that the bytes are of. */
@@ -36,6 +56,7 @@ export class Replica {
   /** Versions of another incarnation cannot be compared with what comes. */
   forgetVersion(): void {
     this.#version = 0;
+    this.hasState = false;
   }
 
   /** One delta is one commit here: whole, or nothing of it. */
@@ -46,7 +67,7 @@ export class Replica {
     let agrees: boolean;
     try {
       this.#write(delta);
-      if (delta.meta) storage.setMetaJson(delta.meta);
+      if (delta.meta) this.#writeMeta(delta.meta);
       agrees = this.#mirror === null || sameBytes(this.#mirror.rootWith(sourceRuns(delta)), delta.root);
     } catch (error) {
       storage.rollback();
@@ -59,6 +80,7 @@ export class Replica {
     const isChanged = storage.commit() > 0;
     this.#mirror?.accept();
     this.#version = delta.to;
+    this.hasState = true;
     return { kind: "ok", update: this.#update(delta, from, isChanged) };
   }
 
@@ -67,8 +89,13 @@ export class Replica {
       ? this.#storage.changedSince(from)
       : { version: from, runs: new Float64Array(0) };
     const facts = { source: this.#source, from, version, sourceVersion: delta.to, full: delta.full };
-    const { meta } = delta;
-    return new Update(facts, this.#storage.schema, runs, () => (meta ? parseMeta(meta) : this.#storage.meta));
+    const meta = delta.meta ?? this.#storage.metaJson().slice(); // as it is now, whatever comes before somebody asks
+    return new Update(facts, this.#storage.schema, runs, () => parseMeta(meta));
+  }
+
+  #writeMeta(text: Uint8Array): void {
+    this.#hasMeta ||= text.byteLength > 0;
+    if (this.#hasMeta) this.#storage.setMetaJson(text);
   }
 
   #write(delta: Delta): void {
@@ -87,9 +114,12 @@ export class Replica {
 }
 
 function sourceRuns(delta: Delta): Runs {
-  return normalise(delta.chunks.flatMap((chunk) => [...chunk.runs]));
+  const out = new RunBuilder();
+  for (const { runs } of delta.chunks)
+    for (let i = 0; i < runs.length; i += 2) out.add(runs[i]!, runs[i + 1]!);
+  return out.finish();
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {
-  return b !== undefined && Buffer.compare(a, b) === 0;
+  return b !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

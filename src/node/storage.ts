@@ -10,56 +10,66 @@ import {
 } from "../array/schema.ts";
 import type { Runs } from "../delta/runs.ts";
 import { fail } from "../errors.ts";
-import { Segment, type SegmentOptions } from "../memory/segment.ts";
+import { type CreateOptions, Segment, type SegmentOptions } from "../memory/segment.ts";
+import { type Verification, verification } from "./damage.ts";
+import type { NodeConfig } from "./options.ts";
+import { type Published, Shadow } from "./shadow.ts";
+import {
+  type Arrays,
+  pickArray,
+  ReadView,
+  type Transaction,
+  unknownArray,
+  type View,
+  WriteTransaction,
+} from "./views.ts";
 
-/** The arrays of one image, by name; the main one is null. */
-type Arrays = ReadonlyMap<string | null, NdArray>;
+export type { Transaction, View } from "./views.ts";
 
-/** The copy that reads of an attached segment look at. */
-interface Snapshot {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly arrays: Arrays;
-  readers: number;
-  version: number;
-}
+/** Says in words how a segment's schema is not the one wanted; null where it is. */
+export type SchemaCheck = (actual: Schema) => string | null;
 
-/** What a read sees: one version, whole. Its arrays are read-only. */
-export interface View {
-  readonly version: number;
-  /** Metadata committed with this version; undefined if there never was any. */
-  readonly meta: unknown;
-  array(name: string): NdArray;
-}
-
-/** What a write can change. Valid during the callback; afterwards its arrays throw VIEW_EXPIRED. */
-export interface Transaction {
-  array(name: string): NdArray;
-  /** Metadata to commit with this version (JSON); reading gives what is there now. */
-  meta: unknown;
-}
+/** MEMBLAST_STRICT=1: raw views of the working image are taken away at the end of their transaction. */
+const isStrict = process.env.MEMBLAST_STRICT === "1";
 
 /**
  * A segment whose bytes mean something: named typed arrays and a metadata record, read and written under the rules of the commit
  * protocol. Knows nothing of networks.
  */
-export class Storage implements Disposable {
+export class Storage implements Disposable, Published {
   readonly schema: Schema;
   readonly segment: Segment;
+  readonly incarnation: string;
+  /** Whether nobody else writes, so that the committed image stands still between our own commits. */
+  readonly isSole: boolean;
+  /** The state that followers of this node get. */
+  readonly published: Published;
+  beforeCommit: Published["beforeCommit"] = null;
   readonly #lease: Lease;
   readonly #working: Arrays;
   readonly #live: Arrays;
   readonly #transaction: Transaction;
-  #inWrite = false;
   readonly #metaRecords: { working?: Uint8Array; committed?: Uint8Array } = {};
-  #snapshot: Snapshot | null = null;
+  /** The copy that reads beside other writers look at, and its arrays. */
+  readonly #shadow: Shadow | null;
+  #shadowArrays: Arrays | null = null;
+  #inWrite = false;
 
   private constructor(segment: Segment, schema: Schema) {
     this.segment = segment;
     this.schema = schema;
-    this.#lease = new Lease((offset, bytes) => segment.touch(offset, bytes), false);
+    this.incarnation = segment.incarnation;
+    this.isSole = segment.access === "own";
+    this.#shadow = this.isSole ? null : new Shadow(segment, schema);
+    this.published = this.#shadow ?? this;
+    this.#lease = new Lease(
+      (offset, bytes) => segment.touch(offset, bytes),
+      false,
+      isStrict ? (offset, bytes) => segment.lend(offset, bytes) : null,
+    );
     this.#working = segment.isWriter ? this.#arrays("working", this.#lease) : new Map();
     this.#live = this.#arrays("committed", Lease.readOnly());
-    this.#transaction = new WriteTransaction(this);
+    this.#transaction = new WriteTransaction(this.#working, this);
   }
 
   /** Private memory of this process. */
@@ -67,25 +77,27 @@ export class Storage implements Disposable {
     return new Storage(Segment.createPrivate(segmentSpec(schema)), schema);
   }
 
-  /** A named segment that other processes can attach. Takes over what a dead owner left, if it holds the same arrays. */
-  static createShared(name: string, schema: Schema, options: SegmentOptions): Storage {
-    return Storage.#open(Segment.create(name, segmentSpec(schema), options), schema);
+  /** A named segment that other processes can attach. Takes over what dead writers left, if it holds the same arrays. */
+  static createShared(name: string, schema: Schema, options: CreateOptions): Storage {
+    return Storage.#open(Segment.create(name, segmentSpec(schema), options), (actual) =>
+      schemaDifference(schema, actual),
+    );
   }
 
-  /** An existing segment. With `expected`, only if it holds exactly that: SCHEMA_MISMATCH names the first difference. */
+  /** An existing segment, if `check` has no objection: SCHEMA_MISMATCH names the first difference. */
   static attach(
     nameOrPath: string,
-    options: { mode?: "r" | "rw"; expected?: Schema | undefined } & SegmentOptions,
+    options: { mode?: "r" | "rw"; check?: SchemaCheck | undefined } & SegmentOptions,
   ): Storage {
-    return Storage.#open(Segment.attach(nameOrPath, options), options.expected);
+    return Storage.#open(Segment.attach(nameOrPath, options), options.check);
   }
 
-  static #open(segment: Segment, expected: Schema | undefined): Storage {
+  static #open(segment: Segment, check: SchemaCheck | undefined): Storage {
     try {
       const schema = schemaFromJson(segment.schemaText);
       if (schema.imageBytes !== segment.imageBytes || schema.metaOffset !== segment.metaOffset)
         fail("FORMAT", `Segment ${segment.name}: its schema does not fit its sizes`);
-      const difference = expected && schemaDifference(expected, schema);
+      const difference = check?.(schema);
       if (difference)
         fail("SCHEMA_MISMATCH", `Segment ${segment.name} holds something else: ${difference}`, {
           difference,
@@ -110,17 +122,18 @@ export class Storage implements Disposable {
     return this.segment.version;
   }
 
+  /** The version at the end of our own last transaction; beside other writers there may be newer ones. */
+  get endedVersion(): number {
+    return this.segment.endedVersion;
+  }
+
   get isWriter(): boolean {
     return this.segment.isWriter;
   }
 
-  has(name: string | null): boolean {
-    return this.#live.has(name);
-  }
-
   /** A live read-only view of the committed image: it shows every commit at once, also the half of one in progress elsewhere. */
   live(name: string | null): NdArray {
-    return pick(this.#live, name);
+    return pickArray(this.#live, name);
   }
 
   /** Runs `fn` in a transaction; what it throws undoes everything. Returns how many blocks changed. */
@@ -130,7 +143,10 @@ export class Storage implements Disposable {
       const result = fn(this.#working.get(null) as NdArray, this.#transaction);
       if (result instanceof Promise) {
         result.catch(() => {});
-        fail("ASYNC_WRITE", "A write callback cannot be async: others wait for it. Await first, then write");
+        fail(
+          "ASYNC_CALLBACK",
+          "A write callback cannot be async: others wait for it. Await first, then write",
+        );
       }
     } catch (error) {
       this.rollback();
@@ -145,11 +161,13 @@ export class Storage implements Disposable {
     this.#lease.open = true;
   }
 
-  /** Called before every commit of this process: whoever still reads the old image copies it now. */
-  beforeCommit: (() => void) | null = null;
-
   commit(): number {
-    this.beforeCommit?.();
+    try {
+      this.beforeCommit?.(() => this.segment.touchedRuns());
+    } catch (error) {
+      this.rollback();
+      throw error;
+    }
     this.#end();
     return this.segment.commit();
   }
@@ -162,11 +180,6 @@ export class Storage implements Disposable {
   #end(): void {
     this.#inWrite = false;
     this.#lease.open = false;
-  }
-
-  /** @internal */
-  workingArray(name: string | null): NdArray {
-    return pick(this.#working, name);
   }
 
   get inWrite(): boolean {
@@ -188,7 +201,6 @@ export class Storage implements Disposable {
     return decodeMeta(this.#metaRecord("working"));
   }
 
-  /** The committed metadata as JSON text, a live view; empty where there is none. For the process that writes. */
   metaJson(): Uint8Array {
     return metaJson(this.#metaRecord("committed"));
   }
@@ -197,7 +209,6 @@ export class Storage implements Disposable {
     return this.read((_, view) => view.meta);
   }
 
-  /** Whether the metadata changed after `version`. */
   isMetaNewer(version: number): boolean {
     const { metaOffset, metaBytesMax } = this.schema;
     return this.segment.changedSince(version, new Float64Array([metaOffset, metaBytesMax])).runs.length > 0;
@@ -211,38 +222,38 @@ export class Storage implements Disposable {
   }
 
   /**
-   * Calls `fn` with one version. In the process that writes it sees the committed image itself, at no cost; an attached process
-   * gets a copy. Either way the arrays are for the callback only: copy what should outlive it.
+   * Calls `fn` with one version. Where this process alone writes it sees the committed image itself, at no cost; beside other writers
+   * a copy, brought forward by what changed since the read before. Either way the arrays are for the callback only: copy what should
+   * outlive it.
    */
   read<R>(fn: (main: NdArray, view: View) => R): R {
-    return this.isWriter ? this.#readCommitted(fn) : this.#readSnapshot(fn);
+    const result = this.#shadow ? this.#readShadow(this.#shadow, fn) : this.#readCommitted(fn);
+    if (!(result instanceof Promise)) return result;
+    result.catch(() => {});
+    return fail(
+      "ASYNC_CALLBACK",
+      "A read callback cannot be async: what it sees moves on. Copy what you need, then await",
+    );
   }
 
   #readCommitted<R>(fn: (main: NdArray, view: View) => R): R {
+    if (this.segment.name !== null) this.segment.checkWhole();
     const meta = () => decodeMeta(this.#metaRecord("committed"));
     return fn(this.#live.get(null) as NdArray, new ReadView(this.#live, this.version, meta));
   }
 
-  #readSnapshot<R>(fn: (main: NdArray, view: View) => R): R {
-    const snapshot = (this.#snapshot ??= this.#makeSnapshot());
-    if (snapshot.readers === 0) snapshot.version = this.segment.snapshot(snapshot.bytes);
-    snapshot.readers++; // a read inside a read sees the same version: the outer one still looks at it
-    try {
-      const { metaOffset, metaBytesMax } = this.schema;
-      const meta = () => decodeMeta(snapshot.bytes.subarray(metaOffset, metaOffset + metaBytesMax));
-      return fn(snapshot.arrays.get(null) as NdArray, new ReadView(snapshot.arrays, snapshot.version, meta));
-    } finally {
-      snapshot.readers--;
-    }
+  #readShadow<R>(shadow: Shadow, fn: (main: NdArray, view: View) => R): R {
+    shadow.advance();
+    const arrays = (this.#shadowArrays ??= this.#arraysOver(shadow.bytes.buffer));
+    const view = new ReadView(arrays, shadow.version, () => decodeMeta(shadow.metaRecord));
+    return shadow.hold(() => fn(arrays.get(null) as NdArray, view));
   }
 
-  #makeSnapshot(): Snapshot {
-    const bytes = new Uint8Array(this.schema.imageBytes);
+  #arraysOver(image: ArrayBuffer): Arrays {
     const lease = Lease.readOnly();
-    const arrays = new Map(
-      this.schema.arrays.map((array) => [array.name, NdArray.over(array, bytes.buffer, lease)] as const),
+    return new Map(
+      this.schema.arrays.map((array) => [array.name, NdArray.over(array, image, lease)] as const),
     );
-    return { bytes, arrays, readers: 0, version: 0 };
   }
 
   /** A private copy of one array at one version. */
@@ -257,6 +268,18 @@ export class Storage implements Disposable {
     return this.segment.changedSince(version, clip);
   }
 
+  gather(runs: Runs, into: Uint8Array): void {
+    this.segment.gather(runs, into);
+  }
+
+  /** Our own commits are what moves it. */
+  advance(): void {}
+
+  /** See Node.verify. */
+  verify(): Verification {
+    return verification(this.segment.verify(), this.schema);
+  }
+
   close(): void {
     this.segment.close();
   }
@@ -264,50 +287,6 @@ export class Storage implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-class WriteTransaction implements Transaction {
-  readonly #storage: Storage;
-
-  constructor(storage: Storage) {
-    this.#storage = storage;
-  }
-
-  array(name: string): NdArray {
-    return this.#storage.workingArray(name);
-  }
-
-  get meta(): unknown {
-    return this.#storage.workingMeta();
-  }
-
-  set meta(value: unknown) {
-    this.#storage.setMeta(value);
-  }
-}
-
-class ReadView implements View {
-  readonly version: number;
-  readonly #arrays: Arrays;
-  readonly #meta: () => unknown;
-
-  constructor(arrays: Arrays, version: number, meta: () => unknown) {
-    this.#arrays = arrays;
-    this.version = version;
-    this.#meta = meta;
-  }
-
-  get meta(): unknown {
-    return this.#meta();
-  }
-
-  array(name: string): NdArray {
-    return pick(this.#arrays, name);
-  }
-}
-
-function pick(arrays: Arrays, name: string | null): NdArray {
-  return arrays.get(name) ?? unknownArray([...arrays.keys()], name);
 }
 
 function arrayOf(schema: Schema, name: string | null): ArraySchema {
@@ -320,17 +299,25 @@ function arrayOf(schema: Schema, name: string | null): ArraySchema {
   );
 }
 
-function unknownArray(names: (string | null)[], name: string | null): never {
-  const known = names.map((each) => each ?? "the main array").join(", ");
+function segmentSpec(schema: Schema) {
+  return { schemaText: schemaToJson(schema), imageBytes: schema.imageBytes, metaOffset: schema.metaOffset };
+}
+
+/** A node's own memory: private, or shared as its options say. */
+export function openStorage(
+  name: string,
+  schema: Schema,
+  config: Pick<NodeConfig, "sharing" | "servers">,
+): Storage {
+  if (!config.sharing) return Storage.createPrivate(schema);
+  const storage = Storage.createShared(name, schema, config.sharing);
+  if (storage.isWriter || config.servers.length === 0) return storage;
+  storage.close();
   return fail(
-    "INVALID_NAME",
-    `There is no ${name === null ? "main array" : `array "${name}"`} here, only ${known || "none"}`,
+    "EXISTS",
+    `Node ${name}: another process owns the segment, and only the owner can follow servers`,
     {
       name,
     },
   );
-}
-
-function segmentSpec(schema: Schema) {
-  return { schemaText: schemaToJson(schema), imageBytes: schema.imageBytes, metaOffset: schema.metaOffset };
 }

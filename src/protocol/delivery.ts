@@ -18,6 +18,11 @@ export interface AskedSubscription {
 export interface LiveSubscription {
   readonly stage: "live";
   readonly id: number;
+  /**
+   * With "every" each commit is a delta of its own: the owner keeps those that wait, `deliver` is for the first of them, and `newest`
+   * says that there are some.
+   */
+  readonly mode: SubscribeMessage["mode"];
   readonly verify: boolean;
   /** Bytes under it. */
   readonly bytes: number;
@@ -74,6 +79,7 @@ export function live(
   return {
     stage: "live",
     id: request.id,
+    mode: request.mode,
     verify: request.verify,
     bytes,
     gapMs: gapOf(request.maxRate),

@@ -25,11 +25,13 @@ export const faultCodes = [
 
 export type FaultCode = (typeof faultCodes)[number];
 
-/** Codes after which the same attempt will fail in the same way: reconnecting without a change is of no use. */
+/**
+ * Codes after which the same attempt will fail in the same way: reconnecting without a change is of no use. NAME_TAKEN is none: a
+ * node that was restarted may find the link of its former life still there, until that has missed its heartbeats.
+ */
 export const permanentFaults: ReadonlySet<FaultCode> = new Set<FaultCode>([
   "VERSION",
   "AUTH",
-  "NAME_TAKEN",
   "REGION",
   "FORBIDDEN",
   "UNSUPPORTED",

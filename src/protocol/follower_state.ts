@@ -123,6 +123,8 @@ export type FollowerReport =
       readonly version: number;
       readonly asked: "repair" | "full";
     }
+  /** In the mode "every" the publisher could not keep what this side did not take; asked for anew from `version`, null: from nothing. */
+  | { readonly kind: "overflow"; readonly key: number; readonly version: number | null }
   /** They agree again. */
   | { readonly kind: "mended"; readonly key: number; readonly by: "repair" | "full" }
   /** A frame for a subscription that has ended. */

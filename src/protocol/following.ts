@@ -127,7 +127,20 @@ function onRefused(state: FollowerOpen, message: ErrorMessage): OpenStep {
   const following = known(state, message.type, message.subscription!);
   if (following === null) return [state, []];
   const { id, request } = following;
+  if (following.stage === "live" && request.mode === "every" && message.code === "LIMIT") {
+    return onOverflow(state, following);
+  }
   return [without(state, id), [{ kind: "refused", key: request.key, fault: remoteFault(message) }]];
+}
+
+/** Too slow for every commit: one delta for all that was missed, and then every one again. */
+function onOverflow(state: FollowerOpen, { id, request, received, mending }: LiveFollowing): OpenStep {
+  const { key } = request;
+  // What was being mended is not known to be what it should be.
+  const version = mending === "none" ? received : null;
+  const have = version === null ? null : { incarnation: state.incarnation, version };
+  const next = ask(without(state, id), { ...request, have }, mending === "none" ? "none" : "full");
+  return [next[0], [{ kind: "report", report: { kind: "overflow", key, version } }, ...next[1]]];
 }
 
 function onRate(state: FollowerOpen, key: number, perSecond: number | null): OpenStep {

@@ -98,7 +98,7 @@ function onSubscribe(state: PublisherOpen, request: SubscribeMessage): Publisher
   const { id } = request;
   if (id <= lastId) refuse("UNEXPECTED", `Subscription ${id} after ${lastId}: numbers only go up.`);
   const next: PublisherOpen = { ...state, lastId: id };
-  const objection = objectionTo(request, subscriptions.size, config.limits);
+  const objection = objectionTo(request, subscriptions.size, config);
   if (objection !== null) {
     return [next, [{ kind: "send", message: errorMessage(objection.code, objection.message, id) }]];
   }
@@ -112,8 +112,9 @@ function onSubscribe(state: PublisherOpen, request: SubscribeMessage): Publisher
 function objectionTo(
   { regions, mode }: SubscribeMessage,
   subscriptions: number,
-  { subscriptionsMax, regionsMax }: PublisherOpen["config"]["limits"],
+  { limits, modes = ["latest"] }: PublisherOpen["config"],
 ): ProtocolFault | null {
+  const { subscriptionsMax, regionsMax } = limits;
   if (subscriptions >= subscriptionsMax) {
     return new ProtocolFault("LIMIT", `A link has at most ${subscriptionsMax} subscriptions here.`);
   }
@@ -123,8 +124,8 @@ function objectionTo(
       `${regions.length} regions, at most ${regionsMax} fit one subscription here.`,
     );
   }
-  if (mode === "every") {
-    return new ProtocolFault("UNSUPPORTED", 'This node delivers in the mode "latest" only.');
+  if (!modes.includes(mode)) {
+    return new ProtocolFault("UNSUPPORTED", `This node does not deliver in the mode "${mode}".`);
   }
   return null;
 }
@@ -177,7 +178,7 @@ function onDeltaSent(state: PublisherOpen, id: number, to: number, now: number):
   const before = state.subscriptions.get(id);
   if (before?.stage !== "live") return [state, []];
   const [next, actions] = sweep(state, now, [id], (subscription) => delivered(subscription, to));
-  const versions = before.sent === null ? 0 : to - before.sent - 1;
+  const versions = before.sent === null || before.mode === "every" ? 0 : to - before.sent - 1;
   if (versions <= 0) return [next, actions];
   return [next, [{ kind: "report", report: { kind: "conflated", subscription: id, versions } }, ...actions]];
 }

@@ -28,6 +28,8 @@ export interface PublisherConfig {
         /** Null if `mac` is right for this key, compared in constant time; else the fault to send. */
         readonly verify: (keyId: string, transcript: Uint8Array, mac: Uint8Array) => ProtocolFault | null;
       };
+  /** How it can deliver; absent: "latest" only. */
+  readonly modes?: readonly SubscribeMessage["mode"][];
   /** The owner's last word before a link opens: null lets the peer in. */
   readonly admit?: (peer: Peer) => ProtocolFault | null;
   readonly limits: Limits;

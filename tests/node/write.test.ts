@@ -62,7 +62,7 @@ describe("write and read", () => {
   test("misuse is named at once", async () => {
     await using node = await start("w", { shape: [4] });
     expect(await codeOf(() => node.write(() => node.write(() => {})))).toBe("NESTED_WRITE");
-    expect(await codeOf(() => node.write(async () => {}))).toBe("ASYNC_WRITE");
+    expect(await codeOf(() => node.write(async () => {}))).toBe("ASYNC_CALLBACK");
     expect(await codeOf(() => node.versionMeta(1))).toBe("NOT_IN_WRITE");
     expect(await codeOf(() => node.write(() => node.versionMeta(1n)))).toBe("INVALID_META");
     expect(await codeOf(() => node.write(() => node.versionMeta("x".repeat(5000))))).toBe("INVALID_META");

@@ -104,6 +104,29 @@ describe("subscribing", () => {
     expect(sent(talk.done).at(-1)).toMatchObject({ type: "SUBSCRIBE", id: 2 });
   });
 
+  test("in the mode every, an overflow leads to the same again from what has arrived whole", () => {
+    const talk = following({ mode: "every" });
+    delta(talk, { from: 5, to: 6 }); // only the metadata changed, or nothing
+    const over: Message = { type: "ERROR", code: "LIMIT", text: "too much waits", subscription: 1 };
+    const actions = receive(talk, over);
+    expect(actions[0]).toEqual({ kind: "report", report: { kind: "overflow", key: 7, version: 6 } });
+    const have = { incarnation, version: 6 };
+    expect(sent(actions)).toMatchObject([{ type: "SUBSCRIBE", id: 2, mode: "every", have }]);
+    receive(talk, answer({ id: 2, resumed: true, version: 9 }));
+    expect(kinds(delta(talk, { from: 6, to: 9 }, [8, 8], 2))).toEqual(["apply"]);
+    // the same words about a subscription that never began are a refusal, as in the mode latest at any time
+    expect(kinds(receive(asked({ mode: "every" }), over))).toEqual(["refused"]);
+    expect(kinds(receive(following(), over))).toEqual(["refused"]);
+  });
+
+  test("an overflow in the midst of a repair begins with everything", () => {
+    const talk = following({ mode: "every", verify: true });
+    const broken = deltaIn(delta(talk, { from: 5, to: 6, root }, [8, 8]));
+    applied(talk, broken, mismatch);
+    const actions = receive(talk, { type: "ERROR", code: "LIMIT", text: "too much waits", subscription: 1 });
+    expect(sent(actions)).toMatchObject([{ type: "SUBSCRIBE", id: 2, have: null }]);
+  });
+
   test("a publisher that counts other bytes is not followed", () => {
     const talk = asked();
     const actions = receive(talk, answer({ bytes: 9_999 }));

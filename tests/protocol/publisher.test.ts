@@ -87,6 +87,22 @@ describe("subscribing", () => {
     expect(talk.state.phase).toBe("open");
   });
 
+  test("each commit by itself where the owner can: as many deliveries as versions, and none counts as conflated", () => {
+    const talk = openPublisher({ modes: ["latest", "every"] });
+    expect(receive(talk, { ...ask, mode: "every" }, 0)).toMatchObject([{ kind: "acceptSubscription" }]);
+    talk.tell({ kind: "subscriptionAccepted", subscription: 1, bytes: 10_000, now: 0 });
+    talk.tell({ kind: "committed", version: 8, now: 1 });
+    expect(talk.tell({ kind: "deltaSent", subscription: 1, to: 5, now: 1 })).toEqual([deliver(5)]);
+    // the owner had 6 waiting, and 8, which was the next that concerned the subscription
+    expect(talk.tell({ kind: "deltaSent", subscription: 1, to: 6, now: 2 })).toEqual([deliver(6)]);
+    expect(talk.tell({ kind: "deltaSent", subscription: 1, to: 8, now: 3 })).toEqual([]);
+    const fault = new ProtocolFault("LIMIT", "Too much waits.");
+    expect(talk.tell({ kind: "subscriptionRefused", subscription: 1, fault, now: 4 })).toMatchObject([
+      { message: { type: "ERROR", code: "LIMIT", subscription: 1 } },
+    ]);
+    expect(talk.tell({ kind: "committed", version: 9, now: 5 })).toEqual([]);
+  });
+
   test("numbers only go up", () => {
     const talk = subscribed({ id: 7 });
     expect(ending(receive(talk, { ...ask, id: 7 }, 0))).toBe("us UNEXPECTED");

@@ -22,6 +22,14 @@ export const canaries: Record<string, () => void> = {
       if (++count % 5) told.call(this, version, subscriptions);
     };
   },
+  /** Now and then a commit goes by those who want every one of them. */
+  merged() {
+    const told = Publishing.prototype.committedEach;
+    let count = 0;
+    Publishing.prototype.committedEach = function (version, subscriptions) {
+      if (++count % 5) told.call(this, version, subscriptions);
+    };
+  },
   /** Conflation forgets what the last delta but one brought. */
   shortcut() {
     const delta = Feed.prototype.delta;

@@ -1,5 +1,5 @@
 import { drainMicrotasks } from "bun:jsc";
-import { type MemblastError, type StartOptions } from "../../src/index.ts";
+import { type MemblastError, type StartOptions, type Update } from "../../src/index.ts";
 import { crc32c } from "../../src/memory/digest.ts";
 import { Node } from "../../src/node/node.ts";
 import type { World } from "../../src/node/world.ts";
@@ -15,6 +15,9 @@ export interface Member {
   /** Whom it follows; null is a source. */
   readonly parent: number | null;
   readonly checkHash: boolean;
+  readonly mode: "latest" | "every";
+  /** What it asks of its followers, and they prove; null: nothing. */
+  readonly secret: string | null;
   node: Node | null;
   life: number;
   clockOffset: number;
@@ -34,7 +37,12 @@ export class Cluster {
   readonly #partitioned = new Set<number>();
   /** What each member's follower last saw of its parent: versions of one incarnation only go up. */
   readonly #seen = new Map<number, number>();
+  /** Jumps of followers in the mode "every" that no event has explained yet. */
+  readonly #unexplained = new Map<number, string>();
   updates = 0;
+  /** Commits that reached a follower in the mode "every" by themselves. */
+  singles = 0;
+  overflows = 0;
   mismatches = 0;
   /** The first thing that happened and must never. Kept, not thrown: it is found inside handlers, whose errors go elsewhere. */
   violation: string | null = null;
@@ -54,13 +62,20 @@ export class Cluster {
     });
   }
 
-  add(parent: number | null, checkHash: boolean): void {
+  add(
+    parent: number | null,
+    checkHash: boolean,
+    mode: Member["mode"] = "latest",
+    secret: string | null = null,
+  ): void {
     const index = this.members.length;
     this.members.push({
       index,
       address: `127.0.0.1:${1000 + index}`,
       parent,
       checkHash,
+      mode,
+      secret,
       node: null,
       life: 0,
       clockOffset: 0,
@@ -88,7 +103,10 @@ export class Cluster {
       checkHash: member.checkHash,
       heartbeatMs: 500,
       reconnect: { minMs: 20, maxMs: 500 },
-      ...(parent && { server: parent.address }),
+      queueBytesMax: this.weather.odds.queueBytes,
+      ...(member.secret && { secrets: { key: { secret: member.secret } } }),
+      ...(parent && { server: parent.address, mode: member.mode }),
+      ...(parent?.secret && { secret: { keyId: "key", secret: parent.secret } }),
     };
     const life = ++member.life;
     const started = Node.start(`n${member.index}`, options, this.#world(member));
@@ -98,7 +116,9 @@ export class Cluster {
         member.node = node;
         node.on("error", (error) => this.#onError(error));
         node.on("mismatch", () => void this.mismatches++);
-        if (parent) node.onUpdate((update) => this.#onUpdate(member, parent, update.sourceVersion));
+        if (parent) node.onUpdate((update) => this.#onUpdate(member, parent, update));
+        node.on("conflated", ({ from, version }) => this.#onConflated(member, from, version));
+        node.on("overflow", () => void this.overflows++);
         this.record(member);
       },
       (error: unknown) => {
@@ -150,7 +170,7 @@ export class Cluster {
     this.#states.set(key, checksums.add(checksum(node)));
   }
 
-  #onUpdate(member: Member, parent: Member, version: number): void {
+  #onUpdate(member: Member, parent: Member, { sourceVersion: version, full }: Update): void {
     this.updates++;
     const node = member.node;
     if (!node) return;
@@ -162,6 +182,20 @@ export class Cluster {
     const seen = this.#seen.get(member.index) ?? 0;
     if (version < seen && parent.life === 1) return this.#violate(`${what} had ${seen} before`);
     this.#seen.set(member.index, version);
+    if (member.mode === "every" && !full && version - seen > 1)
+      this.#unexplained.set(member.index, `${seen} ${version}`);
+    else this.singles += member.mode === "every" ? 1 : 0;
+  }
+
+  /** It comes right after the update that it explains. */
+  #onConflated(member: Member, from: number, version: number): void {
+    if (this.#unexplained.get(member.index) === `${from} ${version}`) this.#unexplained.delete(member.index);
+  }
+
+  /** In the mode "every" no version may be missing without a word. */
+  checkExplained(): void {
+    for (const [index, gap] of this.#unexplained)
+      this.#violate(`n${index} went from version ${gap.replace(" ", " to ")} without a word`);
   }
 
   #violate(what: string): void {
@@ -170,6 +204,7 @@ export class Cluster {
 
   #onError(error: MemblastError): void {
     if (["CONNECT_FAILED", "PROTOCOL"].includes(error.code)) return;
+    if (error.details.reason === "NAME_TAKEN") return; // of its former life, until that has missed its heartbeats
     return this.#violate(`unexpected error ${error.code}: ${error.message}`);
   }
 
@@ -192,6 +227,14 @@ export class Cluster {
     let most = 0;
     for (const { node } of this.members)
       for (const link of node?.stats().links ?? []) most = Math.max(most, link.queuedBytes);
+    return most;
+  }
+
+  /** Bytes of commits that wait for one follower. */
+  get waitingBytes(): number {
+    let most = 0;
+    for (const { node } of this.members)
+      for (const link of node?.stats().links ?? []) most = Math.max(most, link.waitingBytes);
     return most;
   }
 }

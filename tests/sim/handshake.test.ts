@@ -16,6 +16,7 @@ const slowButSound = {
   capacityBytes: 1 << 20,
   fill: 0,
   cells: 96,
+  queueBytes: 1 << 20,
 };
 
 test("a commit in the middle of a handshake reaches the follower that resumes", () => {

@@ -48,6 +48,8 @@ interface Sum {
   updates: number;
   flips: number;
   mismatches: number;
+  singles: number;
+  overflows: number;
   virtualMs: number;
   violations: Outcome[];
 }
@@ -57,6 +59,8 @@ function addUp(sum: Sum, outcome: Outcome): void {
   sum.updates += outcome.updates;
   sum.flips += outcome.flips;
   sum.mismatches += outcome.mismatches;
+  sum.singles += outcome.singles;
+  sum.overflows += outcome.overflows;
   sum.virtualMs += outcome.virtualMs;
   if (outcome.violation !== null) sum.violations.push(outcome);
 }
@@ -64,7 +68,16 @@ function addUp(sum: Sum, outcome: Outcome): void {
 const from = Number(values.from);
 const seeds = Number(values.seeds);
 const jobs = Math.max(1, Math.min(Number(values.jobs), seeds));
-const sum: Sum = { worlds: 0, updates: 0, flips: 0, mismatches: 0, virtualMs: 0, violations: [] };
+const sum: Sum = {
+  worlds: 0,
+  updates: 0,
+  flips: 0,
+  mismatches: 0,
+  singles: 0,
+  overflows: 0,
+  virtualMs: 0,
+  violations: [],
+};
 const begun = performance.now();
 
 if (jobs === 1) {
@@ -86,6 +99,8 @@ if (jobs === 1) {
       sum.updates += part.updates;
       sum.flips += part.flips;
       sum.mismatches += part.mismatches;
+      sum.singles += part.singles;
+      sum.overflows += part.overflows;
       sum.virtualMs += part.virtualMs;
       sum.violations.push(...part.violations);
     }),
@@ -96,7 +111,7 @@ if (values.json) console.log(JSON.stringify(sum));
 else {
   const seconds = (performance.now() - begun) / 1000;
   console.log(
-    `${sum.worlds} worlds, ${sum.updates} updates, ${sum.flips} flipped bits, ${sum.mismatches} mismatches, ` +
+    `${sum.worlds} worlds, ${sum.updates} updates (${sum.singles} of them each commit by itself, ${sum.overflows} overflows), ${sum.flips} flipped bits, ${sum.mismatches} mismatches, ` +
       `${Math.round(sum.virtualMs / 1000)} s of virtual time in ${seconds.toFixed(1)} s ` +
       `(${Math.round((sum.worlds / seconds) * 3600)} worlds an hour): ${sum.violations.length} violations`,
   );

@@ -18,6 +18,8 @@ export interface Odds {
   readonly fill: number;
   /** Elements of the main array. Large ones make deltas of several parts, which commits overtake. */
   readonly cells: number;
+  /** What may wait for a follower that wants every commit. */
+  readonly queueBytes: number;
 }
 
 export function drawOdds(random: Random): Odds {
@@ -35,6 +37,7 @@ export function drawOdds(random: Random): Odds {
     capacityBytes: random.pick(isLarge ? [1 << 14, 1 << 16, 1 << 20] : [500, 4096, 1 << 16, 1 << 20]),
     fill: random.pick([0, 0.1]),
     cells: isLarge ? 30_000 : 96,
+    queueBytes: random.pick([0, 2000, 50_000, 1 << 20]),
   };
 }
 

@@ -10,6 +10,8 @@ export interface Outcome {
   readonly updates: number;
   readonly flips: number;
   readonly mismatches: number;
+  readonly singles: number;
+  readonly overflows: number;
   readonly jobs: number;
 }
 
@@ -32,11 +34,17 @@ export function play(seed: number): Outcome {
     updates: cluster.updates,
     flips: weather.flips,
     mismatches: cluster.mismatches,
+    singles: cluster.singles,
+    overflows: cluster.overflows,
     jobs: clock.jobs,
   });
   try {
     const count = 2 + random.below(4);
-    for (let i = 0; i < count; i++) cluster.add(i === 0 ? null : random.below(i), random.chance(0.5));
+    for (let i = 0; i < count; i++) {
+      const mode = random.chance(0.3) ? "every" : "latest";
+      const secret = random.chance(0.3) ? `the secret of node ${i}` : null;
+      cluster.add(i === 0 ? null : random.below(i), random.chance(0.5), mode, secret);
+    }
     storm(cluster, clock, random);
     const difference = calm(cluster, clock);
     return outcome(cluster.violation ?? difference);
@@ -61,6 +69,10 @@ function storm(cluster: Cluster, clock: Clock, random: Random): void {
     if (happens(odds.partition)) cluster.partition(victim, random.below(3000));
     if (happens(odds.clockJump)) victim.clockOffset += random.below(3000);
     if (happens(odds.restart)) restart(cluster, clock, random);
+    cluster.checkExplained();
+    const { waitingBytes } = cluster;
+    if (waitingBytes > odds.queueBytes)
+      cluster.violation ??= `${waitingBytes} bytes of commits wait, above ${odds.queueBytes}`;
     if (cluster.queuedBytes > queuedBytesMax)
       cluster.violation ??= `${cluster.queuedBytes} bytes wait for one follower`;
   }
@@ -69,6 +81,7 @@ function storm(cluster: Cluster, clock: Clock, random: Random): void {
 function restart(cluster: Cluster, clock: Clock, random: Random): void {
   const victim = random.pick(cluster.members);
   if (!victim.node) return;
+  const versions = victim.node.version[victim.node.name]!;
   cluster.kill(victim);
   const { life } = victim;
   clock.schedule(1100 + random.below(1000), () => {
@@ -76,6 +89,8 @@ function restart(cluster: Cluster, clock: Clock, random: Random): void {
     // Often nobody reaches the new life before it has as many versions as the old one had.
     if (random.chance(0.5)) cluster.partition(victim, random.below(5000));
     cluster.start(victim);
+    if (victim.parent !== null || random.chance(0.5)) return;
+    for (let i = versions + random.below(20); i > 0; i--) cluster.write(victim);
   });
 }
 

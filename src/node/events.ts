@@ -1,0 +1,50 @@
+import type { MemblastError } from "../errors.ts";
+import type { CloseCause } from "../protocol/session.ts";
+
+/** One link coming or going. */
+export interface LinkEvent {
+  /** Name of the node at the other end, or its address where it has not said one. */
+  readonly peer: string;
+  /** "in": it follows us; "out": we follow it. */
+  readonly direction: "in" | "out";
+  readonly address: string;
+}
+
+/** In the mode "every", versions that came as one. */
+export interface Conflation {
+  readonly source: string;
+  /** What this node had, and what the delta brought it to. What was committed in between was not seen by itself. */
+  readonly from: number;
+  readonly version: number;
+  /** The link had been lost; this node was too slow for all that the server may keep; or something had to be repaired. */
+  readonly cause: "reconnect" | "overflow" | "mismatch";
+}
+
+/** In the mode "every", a follower that was too slow. */
+export interface Overflow {
+  readonly peer: string;
+  readonly address: string;
+  /** What waited for it, and was given up. */
+  readonly bytes: number;
+}
+
+export interface NodeEvents {
+  connect: LinkEvent;
+  disconnect: LinkEvent & { readonly reason: string };
+  /** What a server sent does not give the root it announced; a repair is under way. */
+  mismatch: { readonly source: string; readonly version: number };
+  /** A server that is followed in the mode "every" sent several versions as one. */
+  conflated: Conflation;
+  /** A follower in the mode "every" did not take what this node had for it, and gets it as one. */
+  overflow: Overflow;
+  /** What went wrong without anybody waiting for it. Without a handler it becomes a process warning. */
+  error: MemblastError;
+}
+
+/**
+ * Whether the end of a link at the door is worth a word. Those who never said who they are and were too slow, or too many, are only
+ * counted: anybody can send a thousand of them.
+ */
+export function isWorthTelling(cause: CloseCause): boolean {
+  return cause.kind === "fault" && cause.fault.code !== "TIMEOUT" && cause.fault.code !== "LIMIT";
+}

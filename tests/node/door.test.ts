@@ -1,0 +1,355 @@
+import { describe, expect, test } from "bun:test";
+import type { Socket } from "bun";
+import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
+import { addressOf, Doorkeeper, failuresMax, periodMs, type Stranger } from "../../src/node/doorkeeper.ts";
+import { Secret } from "../../src/node/secrets.ts";
+import { codeOf, until } from "./until.ts";
+
+const secret = "correct horse battery staple";
+const fast = { reconnect: { minMs: 5, maxMs: 50 } };
+
+function follower(server: Node, options: Partial<StartOptions> = {}, name = "f"): Promise<Node> {
+  return start(name, { server: server.addresses[0]!, shape: [8], ...fast, ...options });
+}
+
+function errorsOf(node: Node): MemblastError[] {
+  const errors: MemblastError[] = [];
+  node.on("error", (error) => errors.push(error));
+  return errors;
+}
+
+describe("secrets", () => {
+  test("who knows the secret follows; who knows another, another key or none is told so and gives up", async () => {
+    await using server = await start("s", { listen: 0, shape: [8], secrets: { desk: { secret } } });
+    const errors = errorsOf(server);
+    server.write((a) => a.fill(1));
+    await using right = await follower(server, { secret: { keyId: "desk", secret } });
+    await right.ready;
+    expect(right.ndarray().get(3)).toBe(1);
+    expect(server.stats().links[0]).toMatchObject({ peer: "f", key: "desk" });
+
+    const wrong = [
+      { keyId: "desk", secret: `${secret}r` },
+      { keyId: "desks", secret },
+      { keyId: "__proto__", secret },
+      undefined,
+    ];
+    for (const [i, proof] of wrong.entries()) {
+      await using node = await follower(server, { ...(proof && { secret: proof }) }, `w${i}`);
+      const told = errorsOf(node);
+      expect(await codeOf(() => node.ready)).toBe("REFUSED");
+      await until(() => told.length === 1, "the event");
+      expect(told[0]!.details.reason).toBe("AUTH");
+    }
+    await until(() => errors.length === 4, "the server's events");
+    expect(errors.map((error) => error.details.reason)).toEqual(["AUTH", "AUTH", "AUTH", "AUTH"]);
+    expect(server.stats().door.failedProofs).toBe(3);
+    server.write((a) => a.fill(2));
+    await until(() => right.ndarray().get(3) === 2, "the honest follower, undisturbed");
+  });
+
+  test("a secret per server, bytes as well as text", async () => {
+    const bytes = crypto.getRandomValues(new Uint8Array(32));
+    await using a = await start("a", { listen: 0, shape: [2], secrets: { k: { secret } } });
+    await using b = await start("b", { listen: 0, shape: [2], secrets: { k: { secret: bytes } } });
+    const map = (name: string) => [[[0], [2], null, name]] as [number[], number[], null, string][];
+    await using both = await start("c", {
+      servers: [
+        { address: a.addresses[0]!, maps: map("a") },
+        { address: b.addresses[0]!, maps: map("b"), secret: { keyId: "k", secret: bytes } },
+      ],
+      secret: { keyId: "k", secret },
+    });
+    await both.ready;
+    expect(both.stats().links.map((link) => link.key)).toEqual(["k", "k"]);
+  });
+
+  test("a secret does not show itself", async () => {
+    const shown = [
+      Bun.inspect(new Secret(secret), { depth: 9 }),
+      JSON.stringify(new Secret(secret)),
+      String(new Secret(secret)),
+    ];
+    await using server = await start("s", { listen: 0, shape: [8], secrets: { desk: { secret } } });
+    await using node = await follower(server, { secret: { keyId: "desk", secret: `not ${secret}` } });
+    const errors = [...errorsOf(server), ...errorsOf(node)];
+    await codeOf(() => node.ready);
+    shown.push(...errors.map((error) => Bun.inspect(error, { depth: 9 })));
+    for (const each of [server, node]) shown.push(Bun.inspect(each, { depth: 9 }), Bun.inspect(each.stats()));
+    const late = await start("x", { shape: [2], secrets: { [""]: { secret } } } as StartOptions).catch(
+      (error: unknown) => Bun.inspect(error, { depth: 9 }),
+    );
+    shown.push(String(late));
+    for (const text of shown) expect(text).not.toContain("horse");
+    expect(shown.join("")).not.toContain(Buffer.from(secret).toString("hex"));
+    expect(shown.join("")).not.toContain([...Buffer.from(secret)].slice(0, 5).join(","));
+  });
+
+  test("the secret does not travel: nothing of it is in what either side sends", async () => {
+    await using server = await start("s", { listen: 0, shape: [8], secrets: { desk: { secret } } });
+    let heard = "";
+    const relay = Bun.listen<{ far: Socket | null; wait: Uint8Array[] }>({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        open: (near) => {
+          near.data = { far: null, wait: [] };
+          void Bun.connect({
+            hostname: "127.0.0.1",
+            port: Number(server.addresses[0]!.split(":")[1]),
+            socket: {
+              open: (far) => {
+                near.data.far = far;
+                for (const bytes of near.data.wait) far.write(bytes);
+              },
+              data: (_, bytes) => {
+                heard += bytes.toString("latin1");
+                near.write(bytes);
+              },
+              close: () => void near.end(),
+            },
+          });
+        },
+        data: (near, bytes) => {
+          heard += bytes.toString("latin1");
+          if (near.data.far) near.data.far.write(bytes);
+          else near.data.wait.push(bytes.slice());
+        },
+        close: (near) => void near.data.far?.end(),
+      },
+    });
+    try {
+      await using node = await start("f", {
+        server: relay.port,
+        shape: [8],
+        secret: { keyId: "desk", secret },
+      });
+      await node.ready;
+      expect(heard).toContain("hmac-sha256");
+      for (const part of [
+        "correct horse",
+        Buffer.from(secret).toString("hex"),
+        Buffer.from(secret).toString("base64"),
+      ])
+        expect(heard).not.toContain(part);
+    } finally {
+      relay.stop(true);
+    }
+  });
+
+  test.each([
+    { secrets: {} },
+    { secrets: { k: { secret: "short" } } },
+    { secrets: { k: { secret: 5 } } },
+    { secrets: { k: { secret, array: [] } } },
+    { secret: { keyId: "k" } },
+    { secret: { keyId: "a\nb", secret } },
+  ])("%j is refused with INVALID_OPTION", async (options) => {
+    expect(await codeOf(() => start("s", { listen: 0, shape: [2], ...options } as StartOptions))).toBe(
+      "INVALID_OPTION",
+    );
+  });
+
+  test("with secrets a node may listen beyond this machine", async () => {
+    await using server = await start("s", { listen: "0.0.0.0:0", shape: [2], secrets: { k: { secret } } });
+    expect(server.addresses[0]).toStartWith("0.0.0.0:");
+  });
+});
+
+describe("rights", () => {
+  const arrays = { open: { shape: [4] }, shut: { shape: [4] } };
+  const secrets = {
+    some: { secret, arrays: ["open"], regions: [{ start: [2, 0], shape: [2, 10] }] },
+    none: { secret, arrays: [] },
+    all: { secret },
+  };
+  const box = (array: string | null, start: number[], shape: number[]) => ({ array, start, shape });
+  const landing = (map: ReturnType<typeof box>) => ({
+    ...map,
+    to: { array: "in", start: map.start.map(() => 0) },
+  });
+
+  test.each([
+    ["some", box("open", [0], [4]), true],
+    ["some", box("open", [1], [2]), true],
+    ["some", box(null, [2, 3], [2, 4]), true],
+    ["some", box(null, [1, 0], [2, 10]), false],
+    ["some", box("shut", [0], [1]), false],
+    ["none", box("open", [0], [1]), false],
+    ["all", box("shut", [0], [4]), true],
+  ] as const)("key %s, %j: %p", async (keyId, map, may) => {
+    await using server = await start("s", { listen: 0, shape: [5, 10], arrays, secrets });
+    server.write((a, tx) => {
+      a.fill(1);
+      for (const name of ["open", "shut"]) tx.array(name).fill(1);
+    });
+    await using node = await start("f", {
+      server: server.addresses[0]!,
+      secret: { keyId, secret },
+      maps: [landing(map)],
+    });
+    const errors = errorsOf(node);
+    expect(await codeOf(() => node.ready)).toBe(may ? "none" : "REFUSED");
+    if (may)
+      expect(new Set<unknown>(Array.from(node.ndarray("in").data as Float64Array))).toEqual(new Set([1]));
+    else expect(errors[0]!.details.reason).toBe("FORBIDDEN");
+  });
+
+  test("a right to what is not there is a mistake, said at the start", async () => {
+    const wrong = { k: { secret, arrays: ["opne"] } };
+    expect(await codeOf(() => start("s", { listen: 0, shape: [5, 10], arrays, secrets: wrong }))).toStartWith(
+      "INVALID_",
+    );
+    const large = { k: { secret, regions: [{ start: [4, 0], shape: [2, 10] }] } };
+    expect(await codeOf(() => start("s", { listen: 0, shape: [5, 10], arrays, secrets: large }))).toBe(
+      "INVALID_REGION",
+    );
+  });
+});
+
+describe("the door", () => {
+  function silent(server: Node, onClose: () => void, first?: Uint8Array): Promise<Socket> {
+    const port = Number(server.addresses[0]!.split(":")[1]);
+    return Bun.connect({
+      hostname: "127.0.0.1",
+      port,
+      socket: {
+        open: (socket) => void (first && socket.write(first)),
+        data() {},
+        close: onClose,
+        error() {},
+      },
+    });
+  }
+
+  test("silent links are counted, gone within three seconds, and hold up nobody", async () => {
+    await using server = await start("s", { listen: 0, shape: [8], secrets: { k: { secret } } });
+    const errors = errorsOf(server);
+    let gone = 0;
+    const begun = performance.now();
+    const sockets = await Promise.all(Array.from({ length: 300 }, () => silent(server, () => gone++)));
+    await until(() => server.stats().door.evicted === 44, "those above 256 to be sent away");
+    expect(server.stats().door.strangers).toBe(256);
+    await using honest = await follower(server, { secret: { keyId: "k", secret } });
+    await honest.ready;
+    expect(performance.now() - begun).toBeLessThan(2400); // while all of them still stand there
+    await until(() => gone === sockets.length, "all of them to be gone");
+    await until(() => server.stats().links.length === 1, "the server to have forgotten them");
+    expect(server.stats().door).toMatchObject({ strangers: 0, slow: 256 - 1 });
+    expect(errors).toEqual([]);
+    server.write((a) => a.fill(7));
+    await until(() => honest.ndarray().get(0) === 7, "the honest follower");
+  });
+
+  test("ten wrong proofs bar an address for a minute, whatever it then proves", async () => {
+    let now = 0;
+    const doorkeeper = new Doorkeeper(() => now);
+    for (let i = 0; i < failuresMax; i++) {
+      expect(doorkeeper.isBarred("a")).toBe(false);
+      doorkeeper.failed("a");
+      now += 1000;
+    }
+    expect([doorkeeper.isBarred("a"), doorkeeper.isBarred("b")]).toEqual([true, false]);
+    now = periodMs - 1;
+    expect(doorkeeper.isBarred("a")).toBe(true);
+    now = periodMs;
+    expect(doorkeeper.isBarred("a")).toBe(false);
+    doorkeeper.failed("a");
+    expect(doorkeeper.isBarred("a")).toBe(true);
+    for (let i = 0; i < 10_000; i++) doorkeeper.failed(`other ${i}`);
+    expect(doorkeeper.isBarred("a")).toBe(false); // forgotten: the memory for this has an end
+
+    await using server = await start("s", { listen: 0, shape: [8], secrets: { k: { secret } } });
+    server.on("error", () => {});
+    for (let i = 0; i < failuresMax; i++) {
+      await using node = await follower(server, { secret: { keyId: "k", secret: `${secret} ${i}` } });
+      node.on("error", () => {});
+      expect(await codeOf(() => node.ready)).toBe("REFUSED");
+    }
+    await using node = await follower(server, { secret: { keyId: "k", secret } });
+    const errors = errorsOf(node);
+    await until(() => errors.length > 0, "being told to come back later");
+    expect(errors[0]!.details.reason).toBe("LIMIT");
+    expect(server.stats().door).toMatchObject({ failedProofs: failuresMax });
+    expect(server.stats().door.turnedAway).toBeGreaterThan(0);
+  });
+
+  test("room is made by the oldest of the most crowded address", () => {
+    const doorkeeper = new Doorkeeper(() => 0, { strangersMax: 5, strangersPerAddressMax: 3 });
+    const sent: string[] = [];
+    const enter = (address: string, id: string): Stranger => {
+      const stranger = { address, evict: () => void sent.push(id) };
+      doorkeeper.enter(stranger);
+      return stranger;
+    };
+    const first = enter("a", "a1");
+    for (const id of ["a2", "a3", "a4"]) enter("a", id);
+    expect(sent).toEqual(["a1"]);
+    doorkeeper.leave(first); // twice is nothing
+    enter("b", "b1");
+    enter("c", "c1");
+    enter("d", "d1");
+    expect(sent).toEqual(["a1", "a2"]);
+    expect([doorkeeper.strangers, doorkeeper.counters.evicted]).toEqual([5, 2]);
+  });
+
+  test.each([
+    ["1.2.3.4:80", "1.2.3.4"],
+    ["[2001:DB8::1]:80", "2001:db8:0:0::/64"],
+    ["[2001:db8:0:0:1:2:3:4]:9", "2001:db8:0:0::/64"],
+    ["[::1]:5", "this machine"],
+    ["127.0.0.1:3", "this machine"],
+    ["/run/memblast.sock", "this machine"],
+    ["", "this machine"],
+  ])("%s counts as %s", (remote, address) => expect(addressOf(remote)).toBe(address));
+
+  test("a second node of the same name is refused while the first is there, and the first does not notice", async () => {
+    await using server = await start("s", { listen: 0, shape: [8] });
+    server.on("error", () => {});
+    let disconnects = 0;
+    server.on("disconnect", () => disconnects++);
+    const first = await follower(server);
+    await first.ready;
+    await using second = await follower(server);
+    const errors = errorsOf(second);
+    await until(() => errors.length === 1, "the refusal");
+    expect([errors[0]!.code, errors[0]!.details.reason]).toEqual(["REFUSED", "NAME_TAKEN"]);
+    server.write((a) => a.fill(3));
+    await until(() => first.ndarray().get(0) === 3, "the first");
+    expect(disconnects).toBe(0);
+    await first.close();
+    await second.ready; // the name is free again
+    expect(errors.length).toBe(1);
+  });
+
+  test("one node may follow the same server twice", async () => {
+    await using server = await start("s", { listen: 0, shape: [8] });
+    const address = server.addresses[0]!;
+    await using node = await start("f", {
+      servers: [
+        { address, maps: [[[0], [4], null, "left"]] },
+        { address, maps: [[[4], [4], null, "right"]] },
+      ],
+    });
+    await node.ready;
+    expect(server.stats().links.length).toBe(2);
+  });
+
+  test("a server that is only restarted says when to come back", async () => {
+    const server = await start("s", { listen: 0, shape: [8] });
+    await using node = await follower(server);
+    await node.ready;
+    const reasons: string[] = [];
+    node.on("disconnect", ({ reason }) => reasons.push(reason));
+    const errors = errorsOf(node);
+    expect(await codeOf(() => server.close({ retryAfterMs: -1 }))).toBe("INVALID_OPTION");
+    const address = server.addresses[0]!;
+    await server.close({ retryAfterMs: 300 });
+    await using again = await start("s", { listen: address, shape: [8] });
+    again.write((a) => a.fill(4));
+    const begun = performance.now();
+    await until(() => node.ndarray().get(0) === 4, "the new server's bytes");
+    expect(performance.now() - begun).toBeGreaterThan(150);
+    expect([reasons, errors]).toEqual([["the peer said goodbye: closing"], []]);
+  });
+});
