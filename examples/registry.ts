@@ -168,4 +168,31 @@ export const examples: readonly Example[] = [
       { label: "yfinance_duckdb_client", file: "yfinance/yfinance_duckdb_client.ts", args: follow },
     ],
   },
+  {
+    name: "client_ws",
+    about:
+      "a web page on which any node's arrays are seen live; its own client, by WebSocket, holds the same values",
+    versionsMin: 10,
+    programs: [
+      { label: "server", file: "server.ts", args: () => ["--listen", anyPort, "--every", "50"] },
+      { label: "client_ws", file: "client_ws.ts", args: (servers) => [...follow(servers), "--port", "0"] },
+    ],
+  },
+  {
+    name: "ticker_page",
+    about: "a web page with a sparkline per ticker",
+    versionsMin: 10,
+    programs: [
+      {
+        label: "ticker_server",
+        file: "tickers/ticker_server.ts",
+        args: () => ["--listen", anyPort, "--every", "50", "--tickers", "12"],
+      },
+      {
+        label: "ticker_page",
+        file: "tickers/ticker_page.ts",
+        args: (servers) => [...follow(servers), "--port", "0"],
+      },
+    ],
+  },
 ];

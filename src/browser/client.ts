@@ -1,0 +1,194 @@
+import type { TypedArray } from "../array/dtype.ts";
+import type { NdArray } from "../array/ndarray.ts";
+import type { Schema } from "../array/schema.ts";
+import { fail, MemblastError } from "../errors.ts";
+import { Emitter } from "../node/emitter.ts";
+import { Mailbox } from "../node/mailbox.ts";
+import type { Update } from "../node/update.ts";
+import type { World } from "../node/world.ts";
+import { Following } from "./following.ts";
+import type { ClientConfig } from "./options.ts";
+import type { Regions } from "./regions.ts";
+import type { Subscription } from "./subscription.ts";
+
+export interface ClientEvents {
+  /** The link stands and the node has told what it has. */
+  connect: { readonly peer: string };
+  disconnect: { readonly peer: string; readonly reason: string };
+  /** What the node sent does not give the root it announced; a repair is under way. */
+  mismatch: { readonly version: number };
+  /** What went wrong without anybody waiting for it; only the first failure of an outage. */
+  error: MemblastError;
+}
+
+/** Counted since the client was made, over all its links. */
+export interface ClientStats {
+  readonly connected: boolean;
+  readonly connects: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly deltas: number;
+  readonly fullDeltas: number;
+  /** Versions that came merged into a later one. */
+  readonly conflatedVersions: number;
+  readonly mismatches: number;
+  /** From a PING to its answer, which comes behind everything under way: what is shown was new this long ago at most. Milliseconds. */
+  readonly roundTripMs: number | null;
+}
+
+export type OnUpdate = (update: Update, client: Client) => void;
+
+/** The arrays of a node, or regions of them, as they change. Made by {@link connect}. */
+export class Client implements Disposable {
+  /** Resolves with the first state; rejects where trying again is of no use (REFUSED, INVALID_REGION ...), and CLOSED after `close`. */
+  readonly ready: Promise<void>;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #config: ClientConfig;
+  readonly #following: Following;
+  readonly #emitter = new Emitter<ClientEvents>();
+  readonly #mailboxes = new Set<Mailbox<Update>>();
+  readonly #handlers = new Set<OnUpdate>();
+
+  constructor(config: ClientConfig, world: World, onUpdate: OnUpdate | undefined) {
+    this.#config = config;
+    if (onUpdate) this.#handlers.add(onUpdate);
+    this.ready = this.#ready.promise;
+    this.ready.catch(() => {}); // whoever wants to know awaits it
+    this.#following = new Following(config, world, {
+      onConnect: () => void this.#emitter.emit("connect", { peer: this.peer }),
+      onDisconnect: (reason) => void this.#emitter.emit("disconnect", { peer: this.peer, reason }),
+      onMismatch: (version) => void this.#emitter.emit("mismatch", { version }),
+      onUpdate: (update) => this.#updated(update),
+      onError: (error) => void this.#emitter.emit("error", error),
+      onEnd: (error) => {
+        this.#end(error);
+        this.#emitter.emit("error", error);
+      },
+    });
+    this.#following.connect();
+  }
+
+  /** "live" while the link stands; else it is being made, again and again, until the client is closed or refused for good. */
+  get state(): "connecting" | "live" | "closed" {
+    if (this.#following.isClosed) return "closed";
+    return this.#following.isConnected ? "live" : "connecting";
+  }
+
+  /** The node's name; its address until it has said one. */
+  get peer(): string {
+    return this.#following.welcome?.node ?? this.#config.url;
+  }
+
+  /** All arrays that the node has; null before it has told. */
+  get schema(): Schema | null {
+    return this.#following.schema;
+  }
+
+  /** What can be read: the names that the regions were given, null for the main array. */
+  get names(): readonly (string | null)[] {
+    return [...(this.#following.shown?.arrays.keys() ?? [])];
+  }
+
+  /** The regions that can be read, as they were asked for; null: everything. */
+  get regions(): Regions {
+    return this.#following.shown?.options ?? null;
+  }
+
+  /**
+   * A read-only view. It shows every update at once, whole versions only, and stays as it is when {@link Client.follow} has chosen
+   * other regions or the client is closed. INVALID_NAME; CLOSED before `ready`.
+   */
+  ndarray(name: string | null = null): NdArray {
+    return this.#shown().array(name);
+  }
+
+  /** The same as one typed array in C order: a view, and to be read only. */
+  data(name: string | null = null): TypedArray {
+    return this.ndarray(name).data;
+  }
+
+  /** The node's version that the arrays are of; 0 before the first. */
+  get version(): number {
+    return this.#following.shown?.replica.version ?? 0;
+  }
+
+  /** The metadata of that version; undefined where there is none. */
+  get meta(): unknown {
+    return this.#following.shown?.image.meta;
+  }
+
+  stats(): ClientStats {
+    const { counters, traffic, roundTripMs } = this.#following;
+    return { connected: this.state === "live", ...counters, ...traffic, roundTripMs };
+  }
+
+  /** Calls `handler` after every update, also one that only brings a newer version. The result takes it away again. */
+  onUpdate(handler: OnUpdate): () => void {
+    this.#handlers.add(handler);
+    return () => void this.#handlers.delete(handler);
+  }
+
+  /** The same as a stream. A slow consumer gets several updates as one, and misses nothing. Ends with the client. */
+  updates(): AsyncIterableIterator<Update> {
+    const mailbox: Mailbox<Update> = new Mailbox(
+      (earlier, later) => earlier.merge(later),
+      () => this.#mailboxes.delete(mailbox),
+    );
+    if (this.state === "closed") mailbox.end();
+    else this.#mailboxes.add(mailbox);
+    return mailbox;
+  }
+
+  /** Returns a function that takes the handler away again. */
+  on<Name extends keyof ClientEvents>(name: Name, handler: (event: ClientEvents[Name]) => void): () => void {
+    return this.#emitter.on(name, handler);
+  }
+
+  /**
+   * Follows other regions (null: everything). What was there stays readable until the first state of the new ones is, which
+   * resolves the promise. Rejects with INVALID_REGION, INVALID_NAME or REFUSED: then what was followed before goes on.
+   */
+  async follow(regions: Regions): Promise<void> {
+    if (this.state === "closed") fail("CLOSED", "The client is closed");
+    await this.#following.follow(regions);
+  }
+
+  /** Updates a second at most, from now on; null: as many as the link carries. */
+  limitRate(perSecond: number | null): void {
+    this.#following.limitRate(perSecond);
+  }
+
+  /** Ends the link. What was there stays readable. Twice is nothing. */
+  close(): void {
+    this.#following.close();
+    this.#end(new MemblastError("CLOSED", "The client was closed"));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #shown(): Subscription {
+    return (
+      this.#following.shown ?? fail("CLOSED", `Nothing has come from ${this.#config.url} yet: await ready`)
+    );
+  }
+
+  #updated(update: Update): void {
+    this.#ready.resolve();
+    for (const handler of this.#handlers)
+      try {
+        handler(update, this);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    for (const mailbox of this.#mailboxes) mailbox.put(update);
+  }
+
+  #end(error: MemblastError): void {
+    this.#ready.reject(error);
+    for (const mailbox of this.#mailboxes) mailbox.end();
+  }
+}

@@ -1,0 +1,59 @@
+import { arraySchema, arrayText, makeSchema, type ArraySpec, type Schema } from "../array/schema.ts";
+import { shapeText } from "../array/shape.ts";
+import type { MappingLink } from "../delta/mapping.ts";
+import { checkRegion, fullRegion, type Region } from "../delta/region.ts";
+import { fail } from "../errors.ts";
+
+/** A box of one of the node's arrays, as a caller asks for it. */
+export interface RegionOption {
+  /** Array of the node; null or absent is its main one. */
+  readonly array?: string | null | undefined;
+  /** First element along each axis; absent: 0 everywhere. */
+  readonly start?: readonly number[] | undefined;
+  /** Elements along each axis; absent: all from `start` on. */
+  readonly shape?: readonly number[] | undefined;
+  /** What the box is called here, where it is an array of its own; absent: as the node's array. */
+  readonly as?: string | null | undefined;
+}
+
+/** Regions as they are, or chosen once it is known what the node has; null: all its arrays. */
+export type Regions = readonly RegionOption[] | ((schema: Schema) => readonly RegionOption[]) | null;
+
+/** What is followed, and the arrays in which it lands. */
+export interface Plan {
+  readonly local: Schema;
+  readonly links: readonly MappingLink[];
+}
+
+/** Every region as an array of its own; without regions, all arrays of the node. INVALID_REGION, INVALID_NAME. */
+export function planOf(source: Schema, regions: Regions): Plan {
+  const asked = typeof regions === "function" ? regions(source) : regions;
+  const chosen: readonly RegionOption[] = asked ?? source.arrays.map(({ name }) => ({ array: name }));
+  if (chosen.length === 0) fail("INVALID_REGION", "There is nothing to follow: name at least one region");
+  const named = chosen.map((option) => ({ source: regionOf(source, option), name: nameOf(option) }));
+  const specs = named.map(({ source: { array, shape }, name }): ArraySpec => ({
+    name,
+    dtype: arraySchema(source, array).dtype,
+    shape,
+  }));
+  const links = named.map(({ source: region, name }) => ({
+    source: region,
+    target: { array: name, start: region.shape.map(() => 0), shape: region.shape },
+  }));
+  // The metadata is kept beside the image.
+  return { local: makeSchema(specs, 8), links };
+}
+
+function nameOf({ array = null, as = array }: RegionOption): string | null {
+  return as;
+}
+
+function regionOf(schema: Schema, { array = null, start, shape }: RegionOption): Region {
+  const full = fullRegion(arraySchema(schema, array));
+  const from = start ?? full.start;
+  if (from.length !== full.shape.length)
+    fail("INVALID_REGION", `${arrayText(array)} has ${shapeText(full.shape)}: start needs as many numbers`);
+  const region = { array, start: from, shape: shape ?? full.shape.map((count, axis) => count - from[axis]!) };
+  checkRegion(schema, region);
+  return region;
+}
