@@ -35,29 +35,29 @@ bool mb_redo_valid(const mb_redo *redo, uint64_t seq, uint32_t block_count) {
 
 /* More runs than the page holds: neighbours closer than `gap` become one, with `gap` growing until they fit. A block too many in
  * the page is stamped and sent without need after a crash, and only then. */
-static void redo_fill(mb_segment *s, uint64_t seq) {
-  mb_redo *redo = s->redo;
+static uint32_t redo_merge(const mb_segment *s, mb_redo *page, uint32_t gap) {
   uint32_t count = 0;
-  for (uint32_t gap = 0;; gap = gap ? gap * 4 : 1) {
-    count = 0;
-    for (uint32_t i = 0; i < s->run_count; i++) {
-      const mb_run *run = s->runs + i;
-      if (count && run->block - (redo->run[count - 1].block + redo->run[count - 1].count) <= gap) {
-        redo->run[count - 1].count = run->block + run->count - redo->run[count - 1].block;
-        continue;
-      }
-      if (count == MB_REDO_RUNS) {
-        count++;
-        break;
-      }
-      redo->run[count].block = run->block;
-      redo->run[count++].count = run->count;
+  for (uint32_t i = 0; i < s->run_count; i++) {
+    const mb_run *run = s->runs + i;
+    if (count && run->block - (page->run[count - 1].block + page->run[count - 1].count) <= gap) {
+      page->run[count - 1].count = run->block + run->count - page->run[count - 1].block;
+      continue;
     }
-    if (count <= MB_REDO_RUNS) break;
+    if (count == MB_REDO_RUNS) return count + 1;
+    page->run[count].block = run->block;
+    page->run[count++].count = run->count;
   }
-  redo->seq = seq;
-  redo->count = count;
-  redo->crc = redo_crc(redo);
+  return count;
+}
+
+/* Made aside and then put there: what is in the mapping others can change under our eyes. */
+static void redo_fill(mb_segment *s, uint64_t seq) {
+  mb_redo page;
+  page.seq = seq;
+  page.count = redo_merge(s, &page, 0);
+  for (uint32_t gap = 1; page.count > MB_REDO_RUNS; gap *= 4) page.count = redo_merge(s, &page, gap);
+  page.crc = redo_crc(&page);
+  memcpy(s->redo, &page, offsetof(mb_redo, run) + page.count * sizeof page.run[0]);
 }
 
 static void commit_copy(mb_segment *s, const mb_run *run, uint64_t version) {
@@ -90,6 +90,7 @@ MB_EXPORT int64_t mb_begin(mb_segment *s) {
   if (s->in_write) return MB_E_IN_WRITE;
   if (s->lost) return s->lost;
   if (mb_guard_hit(s->guard_slot)) return MB_E_TRUNCATED;
+  if (mb_load_relaxed(&s->hot->seq) >= MB_SEQ_MAX) return MB_E_DAMAGED;
   mb_store_relaxed(&s->hot->begin, mb_load_relaxed(&s->hot->seq) + 1);
   MB_POINT();
   mb_fence_release(); /* who sees a byte of this transaction in working sees begin */
@@ -147,11 +148,13 @@ MB_EXPORT int64_t mb_rollback(mb_segment *s) {
 }
 
 static void recover_forward(mb_segment *s, uint64_t seq) {
-  if (mb_redo_valid(s->redo, seq, s->block_count)) {
-    s->run_count = s->redo->count;
+  mb_redo page = *s->redo; /* checked and used as it is now: somebody may be writing there who should not */
+  mb_fence_acquire();      /* and not read again by the compiler, which knows of nobody */
+  if (mb_redo_valid(&page, seq, s->block_count)) {
+    s->run_count = page.count;
     for (uint32_t i = 0; i < s->run_count; i++) {
-      s->runs[i].block = s->redo->run[i].block;
-      s->runs[i].count = s->redo->run[i].count;
+      s->runs[i].block = page.run[i].block;
+      s->runs[i].count = page.run[i].count;
     }
   } else {
     s->run_count = 1;
@@ -176,10 +179,12 @@ void mb_notify(mb_segment *s) {
   commit_wake(s);
 }
 
-/* Brings a segment whose writer died back to a version. Returns 0: was clean, 1: rolled forward, 2: rolled back. Idempotent. */
+/* Brings a segment whose writer died back to a version. Returns 0: was clean, 1: rolled forward, 2: rolled back. Idempotent.
+ * MB_E_DAMAGED: there is no telling which version. */
 int64_t mb_recover(mb_segment *s) {
   uint64_t seq = mb_load_acquire(&s->hot->seq);
   bool odd = seq & 1;
+  if (seq > MB_SEQ_MAX) return MB_E_DAMAGED;
   if (!odd && mb_load32_acquire(&s->hot->phase) == MB_CLEAN) return 0;
   if (odd) recover_forward(s, seq);
   else recover_back(s, seq);

@@ -3,19 +3,13 @@
 
 #define COPY_CHUNK 4096
 
-static bool copy_read(const double *from, uint64_t *into) {
-  if (!(*from >= 0) || *from > 9007199254740991.0) return false;
-  *into = (uint64_t)(int64_t)*from;
-  return true;
-}
-
 /* into = the bytes of `count` runs (offset, bytes) of `from`, one after the other. Returns how many bytes that were. */
 MB_EXPORT int64_t mb_gather(uint8_t *into, uint64_t into_bytes, const uint8_t *from, uint64_t from_bytes, const double *runs,
                             uint64_t count) {
   uint64_t at = 0;
   for (uint64_t i = 0; i < count; i++) {
     uint64_t offset, bytes;
-    if (!copy_read(runs + 2 * i, &offset) || !copy_read(runs + 2 * i + 1, &bytes)) return MB_E_RANGE;
+    if (!mb_whole(runs[2 * i], &offset) || !mb_whole(runs[2 * i + 1], &bytes)) return MB_E_RANGE;
     if (!mb_inside(offset, bytes, from_bytes) || !mb_inside(at, bytes, into_bytes)) return MB_E_RANGE;
     memcpy(into + at, from + offset, bytes);
     at += bytes;
@@ -29,7 +23,7 @@ MB_EXPORT int64_t mb_scatter(mb_segment *s, const uint8_t *from, uint64_t from_b
   if (!s->in_write) return MB_E_NOT_IN_WRITE;
   for (uint64_t i = 0; i < count; i++) {
     uint64_t to, at, bytes;
-    if (!copy_read(pieces + 3 * i, &to) || !copy_read(pieces + 3 * i + 1, &at) || !copy_read(pieces + 3 * i + 2, &bytes))
+    if (!mb_whole(pieces[3 * i], &to) || !mb_whole(pieces[3 * i + 1], &at) || !mb_whole(pieces[3 * i + 2], &bytes))
       return MB_E_RANGE;
     if (!mb_inside(to, bytes, s->image_bytes) || !mb_inside(at, bytes, from_bytes)) return MB_E_RANGE;
     while (bytes) {

@@ -46,6 +46,7 @@ static void diff_blocks(mb_segment *s, uint32_t block, uint32_t end) {
 }
 
 static void diff_range(mb_segment *s, uint32_t block, uint32_t end) {
+  if (end > s->block_count) end = s->block_count; /* the notes are JavaScript's */
   uint32_t step = s->block_shift < 12 ? DIFF_CHUNK >> s->block_shift : 1;
   while (block < end) {
     uint32_t stop = end - block > step ? block + step : end;
@@ -67,6 +68,7 @@ void mb_collect_touched(mb_segment *s) {
   s->run_count = 0;
   for (uint32_t i = 0; i < s->summary_words; i++) {
     uint32_t summary = s->touched_summary[i];
+    if (i == s->summary_words - 1 && s->touched_words % 32) summary &= (1u << (s->touched_words % 32)) - 1;
     if (!summary) continue;
     s->touched_summary[i] = 0;
     for (; summary; summary &= summary - 1) {
@@ -90,7 +92,6 @@ void mb_collect_touched(mb_segment *s) {
       }
     }
   }
-  if (to > s->block_count) to = s->block_count;
   diff_range(s, from, to);
 }
 

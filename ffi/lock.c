@@ -13,10 +13,10 @@ static struct flock lock_byte(int64_t byte, int type) {
   return lock;
 }
 
-/* The file may be without a name by the time it is open: see mb_lock_is. */
+/* With `create` a new file or -EEXIST, else an existing one. It may be without a name by the time it is open: see mb_lock_is. */
 MB_EXPORT int64_t mb_lock_open(const char *path, int32_t create) {
   struct stat st;
-  int fd = open(path, (create ? O_CREAT : 0) | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  int fd = open(path, (create ? O_CREAT | O_EXCL : 0) | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   if (fd < 0) return mb_errno();
   int64_t error = mb_check_file(fd, &st);
   if (error) {

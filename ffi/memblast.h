@@ -28,6 +28,7 @@ enum mb_error {
   MB_E_LIMIT = -10016,        /* more than the library can hold */
   MB_E_LOCKED = -10017,       /* another process writes */
   MB_E_STALE = -10018,        /* the file has lost its name: whoever opens it now finds another one, or none */
+  MB_E_DAMAGED = -10019,      /* the words that say which version it holds were overwritten */
 };
 
 /* The file of a segment (and the memory of an unnamed one):
@@ -49,6 +50,7 @@ enum mb_error {
 #define MB_FANOUT_SHIFT 6        /* 64 entries of the version table under one of the level above */
 #define MB_IMAGE_MAX (1ull << 48)
 #define MB_SCHEMA_MAX (16u << 20)
+#define MB_SEQ_MAX (1ull << 54) /* versions are JavaScript numbers: exact up to 2^53 */
 #define MB_FEATURE_PERSIST 1      /* compat: the last user leaves the file where it is */
 #define MB_FEATURE_MANY_WRITERS 1 /* ro_compat: the lock is taken for each write; whoever does not know that may only read */
 

@@ -33,11 +33,13 @@ static bool read_valid(const mb_segment *s, const read_latch *latch) {
   return mb_load_relaxed(&s->hot->seq) == latch->seq;
 }
 
-/* Half of a version may be stamped while seq is odd; the redo page has the whole of it. Copied, because it may change. */
-static bool read_redo(const mb_segment *s, const read_latch *latch, mb_redo *copy) {
+/* Half of a version may be stamped while seq is odd; the redo page has the whole of it. Copied, because it may change. Who has that
+ * version already needs nothing of it. */
+static bool read_redo(const mb_segment *s, const read_latch *latch, uint64_t since, mb_redo *copy) {
   copy->count = 0;
-  if (!latch->odd) return true;
+  if (!latch->odd || since >= latch->version) return true;
   memcpy(copy, s->redo, sizeof *copy);
+  mb_fence_acquire(); /* what is checked is what is used: the compiler must not read the page a second time */
   return mb_redo_valid(copy, latch->seq, s->block_count);
 }
 
@@ -82,8 +84,9 @@ static bool read_whole(const mb_segment *s, read_latch *latch, uint8_t *into, ui
   return read_valid(s, latch);
 }
 
-static int64_t read_done(const mb_segment *s, uint64_t version) {
-  return mb_guard_hit(s->guard_slot) ? MB_E_TRUNCATED : (int64_t)version;
+static int64_t read_done(const mb_segment *s, const read_latch *latch, int64_t result) {
+  if (mb_guard_hit(s->guard_slot)) return MB_E_TRUNCATED;
+  return latch->seq > MB_SEQ_MAX ? MB_E_DAMAGED : result;
 }
 
 /* Invariant of the loop: where `based`, every byte of `into` is committed's but for blocks stamped after `since`. */
@@ -100,13 +103,13 @@ static int64_t read_mending(const mb_segment *s, uint8_t *into, uint64_t offset,
         continue;
       }
       /* The writer has stopped in mid-commit: working is whole, and will not change under us soon. */
-      if (read_whole(s, &latch, into, offset, bytes)) return read_done(s, latch.version);
+      if (read_whole(s, &latch, into, offset, bytes)) return read_done(s, &latch, (int64_t)latch.version);
       based = false;
       continue;
     }
     if (based) read_mend(s, since, into, offset, bytes);
     else memcpy(into, s->committed + offset, bytes);
-    if (read_valid(s, &latch)) return read_done(s, latch.version);
+    if (read_valid(s, &latch)) return read_done(s, &latch, (int64_t)latch.version);
     based = true;
     since = latch.version;
   }
@@ -118,7 +121,7 @@ MB_EXPORT int64_t mb_snapshot(mb_segment *s, uint8_t *into, uint64_t offset, uin
   read_latch latch;
   if (bytes == 0 || !mb_inside(offset, bytes, s->image_bytes)) return MB_E_RANGE;
   for (int i = 0; i < READ_TRIES; i++)
-    if (read_whole(s, &latch, into, offset, bytes)) return read_done(s, latch.version);
+    if (read_whole(s, &latch, into, offset, bytes)) return read_done(s, &latch, (int64_t)latch.version);
   return read_mending(s, into, offset, bytes, false, 0);
 }
 
@@ -129,7 +132,7 @@ MB_EXPORT int64_t mb_refresh(mb_segment *s, uint8_t *into, uint64_t since) {
   int64_t lost = mb_segment_lost(s);
   if (lost) return lost;
   if (since == 0 || since > latch.version) return mb_snapshot(s, into, 0, s->image_bytes);
-  if (latch.version == since) return read_done(s, since);
+  if (latch.version == since) return read_done(s, &latch, (int64_t)since);
   return read_mending(s, into, 0, s->image_bytes, true, since);
 }
 
@@ -149,12 +152,13 @@ MB_EXPORT int64_t mb_changed_since(mb_segment *s, uint64_t since, const double *
     mb_redo redo;
     read_latch latch = read_open(s);
     uint64_t count = 0, last_end = 0;
-    if (!read_redo(s, &latch, &redo)) continue;
+    if (!read_redo(s, &latch, since, &redo)) continue;
     for (uint64_t c = 0; c < clip_count; c++) {
-      int64_t start = (int64_t)clip[2 * c], length = (int64_t)clip[2 * c + 1];
-      if (start < 0 || length < 0 || !mb_inside((uint64_t)start, (uint64_t)length, s->image_bytes)) return MB_E_RANGE;
+      uint64_t low, length, high;
+      if (!mb_whole(clip[2 * c], &low) || !mb_whole(clip[2 * c + 1], &length) || !mb_inside(low, length, s->image_bytes))
+        return MB_E_RANGE;
       if (length == 0) continue;
-      uint64_t low = (uint64_t)start, high = low + (uint64_t)length;
+      high = low + length;
       uint32_t block = (uint32_t)(low >> s->block_shift), end = (uint32_t)((high - 1) >> s->block_shift) + 1;
       mb_run run;
       while (read_next(s, &redo, since, &block, end, &run)) {
@@ -175,9 +179,12 @@ MB_EXPORT int64_t mb_changed_since(mb_segment *s, uint64_t since, const double *
     }
     if (!read_valid(s, &latch)) continue;
     info[0] = (double)(int64_t)latch.version;
-    return mb_guard_hit(s->guard_slot) ? MB_E_TRUNCATED : (int64_t)count;
+    return read_done(s, &latch, (int64_t)count);
   }
   return MB_E_BUSY;
 }
 
-MB_EXPORT int64_t mb_version(mb_segment *s) { return (int64_t)((mb_load_acquire(&s->hot->seq) + 1) / 2); }
+MB_EXPORT int64_t mb_version(mb_segment *s) {
+  uint64_t seq = mb_load_acquire(&s->hot->seq);
+  return seq > MB_SEQ_MAX ? MB_E_DAMAGED : (int64_t)((seq + 1) / 2);
+}

@@ -99,5 +99,12 @@ static inline uint64_t mb_run_bytes(const mb_segment *s, const mb_run *run) {
   return from + bytes > s->image_bytes ? s->image_bytes - from : bytes;
 }
 
+/* Offsets and lengths come from JavaScript as doubles, exact below 2^53; everything else they can be is none. */
+static inline bool mb_whole(double given, uint64_t *into) {
+  if (!(given >= 0) || given > 9007199254740991.0) return false;
+  *into = (uint64_t)(int64_t)given;
+  return true;
+}
+
 static inline bool mb_inside(uint64_t offset, uint64_t bytes, uint64_t limit) { return offset <= limit && bytes <= limit - offset; }
 #endif

@@ -106,6 +106,18 @@ static int64_t turn_wait(mb_hot *hot, int32_t fd, int32_t slot, uint64_t timeout
   }
 }
 
+MB_EXPORT int64_t mb_turn_give(mb_segment *s, int32_t fd, int32_t slot) {
+  mb_hot *hot = s->hot;
+  uint32_t last = slot < 0 ? turn_last(hot) : (uint32_t)slot;
+  mb_store32_release(&hot->turn, (hot->turn / TURN_SLOTS + 1) * (uint32_t)TURN_SLOTS + last);
+  MB_POINT();
+  int64_t error = mb_lock_drop(fd, MB_LOCK_TURN);
+  MB_POINT();
+  int32_t next = turn_next(hot, last);
+  if (next >= 0) turn_call(hot, (uint32_t)next);
+  return error;
+}
+
 /* Makes this process the only writer until mb_turn_give, and the segment whole if the last one died. `slot` from mb_turn_join, or
  * -1. MB_E_LOCKED after `timeout_ns`; MB_E_IN_WRITE, MB_E_STALE, MB_E_TRUNCATED at once. Returns as mb_segment_recover does. */
 MB_EXPORT int64_t mb_turn_take(mb_segment *s, int32_t fd, int32_t slot, uint64_t timeout_ns) {
@@ -119,17 +131,7 @@ MB_EXPORT int64_t mb_turn_take(mb_segment *s, int32_t fd, int32_t slot, uint64_t
   if (error) return error;
   mb_segment_sign(s);
   MB_POINT();
-  return mb_recover(s);
-}
-
-MB_EXPORT int64_t mb_turn_give(mb_segment *s, int32_t fd, int32_t slot) {
-  mb_hot *hot = s->hot;
-  uint32_t last = slot < 0 ? turn_last(hot) : (uint32_t)slot;
-  mb_store32_release(&hot->turn, (hot->turn / TURN_SLOTS + 1) * (uint32_t)TURN_SLOTS + last);
-  MB_POINT();
-  int64_t error = mb_lock_drop(fd, MB_LOCK_TURN);
-  MB_POINT();
-  int32_t next = turn_next(hot, last);
-  if (next >= 0) turn_call(hot, (uint32_t)next);
-  return error;
+  int64_t how = mb_recover(s);
+  if (how < 0) mb_turn_give(s, fd, slot);
+  return how;
 }

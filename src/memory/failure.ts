@@ -26,6 +26,10 @@ const libraryFailures: Record<number, [ErrorCode, string]> = {
   [-10015]: ["FORMAT", "the offsets and sizes in its header contradict each other"],
   [-10016]: ["TOO_LARGE", "it is larger than a segment can be"],
   [-10017]: ["LOCKED", "another process owns writing"],
+  [-10019]: [
+    "FORMAT",
+    "the words that say which version it holds were overwritten: its contents are lost, create it anew",
+  ],
   [-10018]: [
     "STALE",
     "its file was removed, and the name may stand for another segment by now: close it, and start or attach again",

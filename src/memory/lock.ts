@@ -7,6 +7,7 @@ import type { Place } from "./place.ts";
 const EAGAIN = -11;
 const EACCES = -13;
 const ENOENT = -2;
+const EEXIST = -17;
 
 /** What the bytes of a lock file stand for: memblast.h, MB_LOCK_. */
 const writerByte = 0;
@@ -22,12 +23,15 @@ const removalPatienceMs = 5000;
 export class LockFile {
   /** The descriptor, for the C library. */
   readonly fd: number;
+  /** Made just now: whatever data there is beside it, its owner's lock is not on this file. */
+  readonly isNew: boolean;
   readonly #place: Place;
   #open = true;
 
-  private constructor(fd: number, place: Place) {
+  private constructor(fd: number, place: Place, isNew: boolean) {
     this.fd = fd;
     this.#place = place;
+    this.isNew = isNew;
   }
 
   /**
@@ -37,7 +41,9 @@ export class LockFile {
   static open(place: Place, options: { create: boolean }): LockFile {
     const deadline = performance.now() + removalPatienceMs;
     do {
-      const lock = LockFile.#openFile(place, options.create);
+      const lock =
+        LockFile.#openFile(place, false) ?? (options.create ? LockFile.#openFile(place, true) : null);
+      if (!lock && options.create) continue; // it came between the two looks
       if (!lock) fail("NOT_FOUND", `Cannot open ${place.lock}: there is no such segment`, { ...place });
       try {
         if (lock.#take(userByte, false) && lock.#isNamed()) return lock;
@@ -60,8 +66,8 @@ export class LockFile {
 
   static #openFile(place: Place, create: boolean): LockFile | null {
     const fd = library.lockOpen(cString(place.lock), create ? 1 : 0);
-    if (fd === ENOENT && !create) return null;
-    return new LockFile(check(fd, `open ${place.lock}`), place);
+    if (fd === (create ? EEXIST : ENOENT)) return null;
+    return new LockFile(check(fd, `open ${place.lock}`), place, create);
   }
 
   #isNamed(): boolean {
@@ -110,18 +116,29 @@ export class LockFile {
 
   /** Removes both files; only after {@link LockFile.takeLeft}. */
   remove(): true {
-    for (const file of [this.#place.data, this.#place.lock])
-      try {
-        unlinkSync(file);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-      }
+    removeFile(this.#place.data);
+    removeFile(this.#place.lock);
     return true;
+  }
+
+  /** Takes back a lock file made just now. */
+  unmake(): void {
+    removeFile(this.#place.lock);
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
     library.lockClose(this.fd);
+  }
+}
+
+function removeFile(file: string): void {
+  try {
+    unlinkSync(file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOENT")
+      fail("SYSTEM", `Cannot remove ${file}: the system said ${code}`, { errno: code }, error);
   }
 }

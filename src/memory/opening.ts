@@ -69,8 +69,11 @@ export function openNew(nameOrPath: string, spec: SegmentSpec, options: CreateOp
       Bun.sleepSync(lookMs);
     }
   } catch (error) {
-    if (!existsSync(place.data)) lock.removeIfLast();
-    lock.close();
+    try {
+      if (!existsSync(place.data)) lock.removeIfLast();
+    } finally {
+      lock.close();
+    }
     throw error;
   }
 }
@@ -83,10 +86,22 @@ function refuseExisting(place: Place): never {
   );
 }
 
+/** Somebody removed the lock file: an owner that still holds it cannot be seen, and must not get a second beside it. */
+function refuseLockless(place: Place, lock: LockFile): never {
+  lock.unmake();
+  return fail(
+    "UNSAFE_FILE",
+    `Segment ${place.name} has lost its lock file ${place.lock}, so nobody can tell whether it is in use: ` +
+      `end the processes that have it open, then remove ${place.data}`,
+    { name: place.name },
+  );
+}
+
 /** The lock says that nobody else writes, so what is there was left. */
 function makeOrTakeOver(place: Place, lock: LockFile, spec: SegmentSpec, options: CreateOptions): Opened {
   const writers = options.writers ?? "one";
   const isLeft = existsSync(place.data);
+  if (isLeft && lock.isNew) refuseLockless(place, lock);
   if (!isLeft) checkRoom(place, check(segmentBytes(spec), `create ${place.name}`));
   const handle = isLeft ? attachHandle(place, true) : createHandle(place, spec, featuresOf(options));
   return closingOnError(handle, () => {
@@ -104,8 +119,7 @@ function join(place: Place, lock: LockFile, writers: Writers): Opened | null {
   return closingOnError(handle, () => {
     checkWriters(place, handle, writers);
     if (writers === "one") return { handle, place, lock, access: "read", recovery: "clean" };
-    if (lock.takeWriter({ shared: true }))
-      return { handle, place, lock, access: "turns", recovery: "clean" };
+    if (lock.takeWriter({ shared: true })) return { handle, place, lock, access: "turns", recovery: "clean" };
     library.segmentClose(handle);
     return null;
   });
@@ -152,9 +166,13 @@ function refuseLocked(place: Place, handle?: number): never {
 function checkWriters(place: Place, handle: number, expected: Writers): void {
   const actual = writersOf(handle);
   if (actual === expected) return;
-  fail("SCHEMA_MISMATCH", `Segment ${place.name} differs: writers "${expected}" expected, "${actual}" found`, {
-    difference: `writers "${expected}" expected, "${actual}" found`,
-  });
+  fail(
+    "SCHEMA_MISMATCH",
+    `Segment ${place.name} differs: writers "${expected}" expected, "${actual}" found`,
+    {
+      difference: `writers "${expected}" expected, "${actual}" found`,
+    },
+  );
 }
 
 function recover(place: Place, handle: number): Recovery {

@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync } from "node:fs";
+import { readFileSync, type StatsFs, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fail } from "../errors.ts";
 import type { Place } from "./place.ts";
@@ -65,9 +65,23 @@ export function fileSizeLimit(read: ReadText = readText): number {
   return soft && /^\d+$/.test(soft) ? Number(soft) : Infinity;
 }
 
+function fileSystemOf(place: Place): StatsFs {
+  try {
+    return statfsSync(place.directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return fail(
+      "SYSTEM",
+      `Cannot look for room in ${place.directory}: the system said ${code}`,
+      { errno: code },
+      error,
+    );
+  }
+}
+
 /** Refuses, before anything is taken, what would not fit, and says how much was needed and how much is there. NO_SPACE. */
 export function checkRoom(place: Place, needed: number): void {
-  const { bavail, bsize, type } = statfsSync(place.directory);
+  const { bavail, bsize, type } = fileSystemOf(place);
   const isMemory = type === tmpfs;
   const advice = isMemory
     ? "make room, or raise its size (mount -o remount,size=..., docker --shm-size)"
@@ -92,9 +106,13 @@ export function checkRoom(place: Place, needed: number): void {
 
 function checkAgainst(place: Place, needed: number, room: number, where: string, advice: string): void {
   if (needed <= room) return;
-  fail("NO_SPACE", `Segment ${place.name} needs ${needed} bytes ${where}, where ${room} are free: ${advice}`, {
-    needed,
-    room,
-    directory: place.directory,
-  });
+  fail(
+    "NO_SPACE",
+    `Segment ${place.name} needs ${needed} bytes ${where}, where ${room} are free: ${advice}`,
+    {
+      needed,
+      room,
+      directory: place.directory,
+    },
+  );
 }

@@ -335,8 +335,11 @@ export class Segment implements Disposable {
     if (this.#views.isMoved) library.segmentKeepMapped(this.#handle);
     library.segmentClose(this.#handle);
     if (!this.#lock) return;
-    if (!this.persist) this.#lock.removeIfLast();
-    this.#lock.close();
+    try {
+      if (!this.persist) this.#lock.removeIfLast();
+    } finally {
+      this.#lock.close();
+    }
   }
 
   [Symbol.dispose](): void {

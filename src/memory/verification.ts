@@ -51,7 +51,7 @@ export function inspect(
 ): Inspection {
   const info = new Float64Array(2);
   let isFirst: boolean | null = null;
-  for (let capacity = rowsAtFirst; ; ) {
+  for (let capacity = rowsAtFirst; ;) {
     const rows = new Float64Array(3 * capacity);
     const count = check(library.verify(handle, alone ? 1 : 0, rows, capacity, info), "verify the segment");
     isFirst ??= info[1] === 1;

@@ -26,8 +26,8 @@ export interface ConversationOwner<Event, Action> {
   closed(cause: CloseCause): void;
 }
 
-/** How long a link that never came through the handshake may take to end, so that the last word still arrives. */
-const strangerGoodbyeMs = 250;
+/** How long a link may take to end that never came through the handshake, or whose peer is silent; the last word may still arrive. */
+const briefGoodbyeMs = 250;
 
 type Performed<Action> = Exclude<Action, LinkAction>;
 
@@ -146,7 +146,10 @@ export class Conversation<
     this.#isEnding = true;
     const link = this.#link;
     link?.close();
-    if (link && !this.hasOpened) this.#cancelAbort = this.#world.after(strangerGoodbyeMs, () => link.abort());
+    const isSilent =
+      this.cause.kind === "fault" && this.cause.by === "us" && this.cause.fault.code === "TIMEOUT";
+    if (link && (isSilent || !this.hasOpened))
+      this.#cancelAbort = this.#world.after(briefGoodbyeMs, () => link.abort());
   }
 
   write(views: readonly Uint8Array[]): void {

@@ -227,6 +227,11 @@ export class Feeds {
     return this.#storage.isMetaNewer(since) ? group.feeds : group.index.query(runs);
   }
 
+  /** Whether anybody wants every commit. */
+  get hasEach(): boolean {
+    return this.#groups.every.feeds.size > 0;
+  }
+
   get encoded(): number {
     let sum = this.#encodedBefore;
     for (const feed of this.#feeds.values()) sum += feed.encoded;

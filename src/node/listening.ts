@@ -80,7 +80,7 @@ export class Listening {
     try {
       for (const address of this.#config.listen) this.#listeners.push(await this.#listen(address));
     } catch (error) {
-      this.#shut();
+      this.shut();
       throw error;
     }
   }
@@ -190,13 +190,20 @@ export class Listening {
       for (const [link, subscriptions] of feed.followers) link.committed(version, subscriptions);
   }
 
-  #shut(): void {
+  /** Lets nobody in any more. */
+  shut(): void {
     for (const listener of this.#listeners) listener.close();
+  }
+
+  /** Whether somebody who takes bytes still has some to get. */
+  get isBehind(): boolean {
+    for (const link of this.links) if (link.isBehind) return true;
+    return false;
   }
 
   /** Says goodbye on every link. They are gone once {@link Listening.links} is empty. */
   close(reason: string, retryAfterMs?: number): void {
-    this.#shut();
+    this.shut();
     for (const link of this.links) link.conversation.close(reason, retryAfterMs);
   }
 }

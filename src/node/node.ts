@@ -191,14 +191,8 @@ export class Node implements AsyncDisposable {
    */
   write(fn: (main: NdArray, tx: Transaction) => unknown): number {
     const storage = this.#living();
-    const isChanged = storage.write(fn) > 0;
-    const version = storage.endedVersion;
-    if (isChanged) {
-      this.#watching?.passOver(version - 1, version);
-      this.#committed();
-      this.#publishSoon();
-    }
-    return version;
+    if (storage.write(fn) > 0) this.#wrote(storage.endedVersion);
+    return storage.endedVersion;
   }
 
   /**
@@ -301,9 +295,15 @@ export class Node implements AsyncDisposable {
     };
   }
 
+  #wrote(version: number): void {
+    if (this.#watching !== null) this.#watching.passOver(version - 1, version);
+    this.#committed();
+    this.#publishSoon();
+  }
+
   /** At once and at every commit, for those who want every one. */
   #committed(): void {
-    this.#attempt(() => this.#listening?.committed());
+    if (this.#listening?.feeds.hasEach) this.#attempt(() => this.#listening?.committed());
   }
 
   /** Once for all commits of this job: followers get them as one, waiting processes are woken by one system call. */
@@ -335,7 +335,8 @@ export class Node implements AsyncDisposable {
   }
 
   /**
-   * Says goodbye to everybody, waits up to a second for the last bytes to leave, and unmaps. Views become empty. Twice is nothing.
+   * Lets nobody in any more, sends followers what is committed, says goodbye, and unmaps; takes up to a second for it, half of it for
+   * followers that do not keep up. Views become empty. Twice is nothing.
    * Followers come back after `retryAfterMs` (0 to 86,400,000), each at a moment of its own: for a server that is only restarted.
    */
   close({ retryAfterMs }: { readonly retryAfterMs?: number } = {}): Promise<void> {
@@ -352,11 +353,12 @@ export class Node implements AsyncDisposable {
   async #close(retryAfterMs?: number): Promise<void> {
     try {
       this.#attempt(() => this.#listening?.publish());
-      this.#listening?.close("closing", retryAfterMs);
+      this.#listening?.shut();
       for (const following of this.#followings) following.close();
-      const deadline = this.#world.now() + goodbyeMs;
-      while (this.#isLinked && this.#world.now() < deadline)
-        await new Promise<void>((resolve) => this.#world.after(1, resolve));
+      const begun = this.#world.now();
+      await this.#until(() => !this.#listening?.isBehind, begun + goodbyeMs / 2);
+      this.#listening?.close("closing", retryAfterMs);
+      await this.#until(() => !this.#isLinked, begun + goodbyeMs);
       for (const link of this.#listening?.links ?? []) link.conversation.abort();
       for (const following of this.#followings) following.abort();
       await this.#watching?.close();
@@ -364,6 +366,11 @@ export class Node implements AsyncDisposable {
       this.#audience.end();
       this.#storage?.close();
     }
+  }
+
+  async #until(condition: () => boolean, deadline: number): Promise<void> {
+    while (!condition() && this.#world.now() < deadline)
+      await new Promise<void>((resolve) => this.#world.after(1, resolve));
   }
 
   get #isLinked(): boolean {

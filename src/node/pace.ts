@@ -38,7 +38,11 @@ export function paceOf(own: PaceOptions, forAll: PaceOptions): Pace {
 export function checkRate(perSecond: unknown): number | null {
   const parsed = rate.safeParse(perSecond);
   if (parsed.success) return parsed.data;
-  return fail("INVALID_OPTION", "A rate is a number of deltas a second above 0 and up to 1,000,000, or null", {
-    perSecond,
-  });
+  return fail(
+    "INVALID_OPTION",
+    "A rate is a number of deltas a second above 0 and up to 1,000,000, or null",
+    {
+      perSecond,
+    },
+  );
 }

@@ -25,13 +25,13 @@ export type RightsOf = (keyId: string | null) => Runs | null;
 
 export interface PublishingOptions {
   readonly rights: RightsOf;
-  /** Bytes of deltas that may wait for one subscription in the mode "every". */
+  /** Bytes of deltas that may wait for the subscriptions in the mode "every" of one link. */
   readonly queueBytesMax: number;
 }
 
 /** What a publishing link tells its node. */
 export interface PublishingOwner {
-  /** A subscription in the mode "every" was ended, because so many bytes waited for it. */
+  /** A subscription in the mode "every" was ended, because so many bytes waited on this link. */
   onOverflow(publishing: Publishing, bytes: number): void;
   onReport(publishing: Publishing, report: PublisherReport): void;
   onClosed(publishing: Publishing, cause: CloseCause): void;
@@ -42,7 +42,13 @@ const session = { step: stepPublisher, deadline: publisherDeadline, crc32c };
 /** The publisher's end of one link: carries out what the session decides. */
 export class Publishing implements Follower, ConversationOwner<PublisherEvent, PublisherAction> {
   readonly conversation: Conversation<PublisherState, PublisherEvent, PublisherAction>;
-  readonly counters = { deltas: 0, conflatedVersions: 0, overflows: 0, repairs: 0, roundTripMs: null as number | null };
+  readonly counters = {
+    deltas: 0,
+    conflatedVersions: 0,
+    overflows: 0,
+    repairs: 0,
+    roundTripMs: null as number | null,
+  };
   /** The last name that was heard, also after the end. */
   peer = "";
   /** The secret that the peer has proved to know; null: none was asked for, or none yet. */
@@ -92,6 +98,11 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
     return lag;
   }
 
+  /** Whether something is on its way, or waits. */
+  get isBehind(): boolean {
+    return this.conversation.state.phase === "open" && (this.#readings.length > 0 || this.lag > 0);
+  }
+
   opened(): PublisherEvent {
     this.peer = this.conversation.remote;
     const nonce = Buffer.from(this.#world.randomBytes(32)).toString("hex");
@@ -120,7 +131,8 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
       if (!backlog || this.conversation.state.phase !== "open") continue;
       this.#enqueue(subscription, backlog);
       this.committed(version, [subscription]);
-      if (backlog.bytes > this.#queueBytesMax) this.#overflow(subscription, backlog.bytes);
+      const { waitingBytes } = this;
+      if (backlog.bytes > 0 && waitingBytes > this.#queueBytesMax) this.#overflow(subscription, waitingBytes);
     }
   }
 
@@ -137,7 +149,10 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
   #overflow(subscription: number, bytes: number): void {
     this.counters.overflows++;
     this.#unsubscribed(subscription);
-    const fault = new ProtocolFault("LIMIT", `More than ${this.#queueBytesMax} bytes of commits wait for this subscription.`);
+    const fault = new ProtocolFault(
+      "LIMIT",
+      `More than ${this.#queueBytesMax} bytes of commits wait for this follower.`,
+    );
     this.conversation.step({ kind: "subscriptionRefused", subscription, fault, now: this.#world.now() });
     this.#owner.onOverflow(this, bytes);
   }

@@ -92,7 +92,8 @@ export class Keyring {
       const rights = arrays || boxes ? { arrays: arrays ?? [], regions: boxes ?? [] } : null;
       return [id, { secret: new Secret(value), rights }];
     });
-    if (locks.length === 0) fail("INVALID_OPTION", "start(): option secrets: it holds none, so nobody could follow");
+    if (locks.length === 0)
+      fail("INVALID_OPTION", "start(): option secrets: it holds none, so nobody could follow");
     return new Keyring(new Map(locks));
   }
 

@@ -56,7 +56,8 @@ export class Shadow implements Published {
     if (this.#readers > 0) return;
     const { bytes } = this;
     const from = this.#version;
-    if (this.#segment.version !== from) this.beforeCommit?.(() => this.#segment.changedSince(from).runs);
+    // Which bytes will change nobody can say: others may commit more of them before we look.
+    if (this.#segment.version !== from) this.beforeCommit?.(() => Float64Array.of(0, bytes.byteLength));
     this.#version = 0; // of no version, should this fail
     this.#version = this.#segment.refresh(bytes, from);
   }

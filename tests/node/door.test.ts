@@ -335,6 +335,20 @@ describe("the door", () => {
     expect(server.stats().links.length).toBe(2);
   });
 
+  test("what is committed before the end arrives before the goodbye", async () => {
+    const server = await start("s", { listen: 0, shape: [2_000_000] });
+    await using latest = await follower(server, { shape: [2_000_000] });
+    await using every = await follower(server, { shape: [2_000_000], mode: "every" }, "g");
+    await Promise.all([latest.ready, every.ready]);
+    const versions: number[] = [];
+    every.onUpdate(({ sourceVersion }) => versions.push(sourceVersion));
+    for (let i = 1; i <= 3; i++) server.write((a) => a.set(0, i));
+    server.write((a) => a.fill(9));
+    await server.close();
+    await until(() => versions.at(-1) === 4 && latest.ndarray().get(1_999_999) === 9, "the last commit");
+    expect(versions).toEqual([1, 2, 3, 4]);
+  });
+
   test("a server that is only restarted says when to come back", async () => {
     const server = await start("s", { listen: 0, shape: [8] });
     await using node = await follower(server);

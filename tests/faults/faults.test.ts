@@ -1,0 +1,84 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { findCompiler } from "../../ffi/build.ts";
+import { catalogue } from "./catalogue.ts";
+import { compileDriver, drive, driverPath } from "./driver.ts";
+import { reasonToSkip, Trial } from "./fault.ts";
+import { Session } from "./session.ts";
+
+const seed = Number(process.env.SEED ?? 20_261_123);
+const ffi = join(import.meta.dir, "../../ffi");
+const session = new Session(seed);
+afterAll(() => session[Symbol.dispose]());
+
+/** What each row gets here; `bun run faults` has the full amounts. */
+const secondsEach = 0.25;
+const patienceMs = 120_000;
+
+test("the catalogue has F01 to F28, each once and in order", () => {
+  const ids = catalogue.map(({ id }) => id);
+  const wanted = Array.from({ length: 28 }, (_, i) => `F${String(i + 1).padStart(2, "0")}`);
+  expect(ids.slice(0, 28)).toEqual(wanted);
+  expect(ids).toEqual([...new Set(ids)].sort());
+});
+
+describe(`a little of every fault (SEED=${seed})`, () => {
+  if (findCompiler()) driverPath(); // not on the first row's time
+  for (const fault of catalogue) {
+    const reason = reasonToSkip(fault);
+    const title = `${fault.id} ${fault.name}`;
+    if (reason) console.warn(`${title}: skipped: ${reason}`);
+    test.skipIf(reason !== null)(
+      title,
+      async () => {
+        const result = await session.run(fault, secondsEach);
+        expect(result.messages).toEqual([]);
+        expect(result.violations).toBe(0);
+        expect(result.injections).toBeGreaterThan(0);
+      },
+      patienceMs,
+    );
+  }
+});
+
+/** Steps of the protocol: the file, the statement, what stands in its place, and the command that must notice. */
+const steps = [
+  ["commit.c", "  mb_store32_release(&s->hot->phase, MB_DIRTY);", "", "points"],
+  ["commit.c", "  mb_stamp(s, run, version);", "", "points"],
+  ["read.c", "  return mb_load_relaxed(&s->hot->seq) == latch->seq;", "return true;", "kills"],
+] as const;
+
+describe.skipIf(!findCompiler())("the oracle", () => {
+  const folder = join(session.folder, "mutants");
+  const executable = join(folder, "driver");
+
+  /** A driver in which the environment can leave out any one step. */
+  function compile(): void {
+    cpSync(ffi, folder, { recursive: true, filter: (name) => !name.endsWith("/build") });
+    for (const [i, [file, statement, instead]] of steps.entries()) {
+      const source = readFileSync(join(folder, file), "utf8");
+      expect(source).toContain(statement);
+      const left = `  if (getenv("WITHOUT_${i}")) { ${instead} } else`;
+      writeFileSync(join(folder, file), source.replace(statement, left + statement));
+    }
+    compileDriver(folder, executable, "-O1");
+  }
+
+  async function violationsWithout(step: number | null, command: string): Promise<number> {
+    if (!existsSync(executable)) compile();
+    const trial = new Trial(join(folder, `trial-${step}`), seed, 2);
+    const env = step === null ? {} : { [`WITHOUT_${step}`]: "1" };
+    await drive(trial, command, { executable, amount: 200, env });
+    return trial.violationCount;
+  }
+
+  test("finds nothing wrong with the whole library", async () => {
+    expect(await violationsWithout(null, "points")).toBe(0);
+  });
+
+  for (const [i, [, statement, , command]] of steps.entries())
+    test(`notices a library without "${statement.trim()}"`, async () => {
+      expect(await violationsWithout(i, command)).toBeGreaterThan(0);
+    });
+});

@@ -1,0 +1,37 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { Backlog } from "../../src/node/backlog.ts";
+import type { Reading } from "../../src/node/encoding.ts";
+
+function reading(to: number): Reading {
+  return { subscription: 1, encoding: { to, memoryBytes: to } as Reading["encoding"], next: 0 };
+}
+
+test("first in, first out, and the bytes are those of what waits", () => {
+  const steps = fc.array(
+    fc.tuple(fc.constantFrom("push", "shift", "drain"), fc.integer({ min: 1, max: 3000 })),
+    {
+      maxLength: 20,
+    },
+  );
+  fc.assert(
+    fc.property(steps, (plan) => {
+      const backlog = new Backlog();
+      let model: number[] = [];
+      let last = 0;
+      for (const [what, count] of plan) {
+        if (what === "push")
+          for (let i = 0; i < count; i++) backlog.push(reading(model[model.push(++last) - 1]!));
+        if (what === "shift")
+          for (let i = 0; i < count; i++) expect(backlog.shift()?.encoding.to).toBe(model.shift());
+        if (what === "drain") {
+          expect(backlog.drain().map(({ encoding }) => encoding.to)).toEqual(model);
+          model = [];
+        }
+        expect(backlog.bytes).toBe(model.reduce((sum, bytes) => sum + bytes, 0));
+        expect(backlog.tail).toBe(last === 0 ? null : last);
+      }
+    }),
+    { numRuns: 50, seed: 4 },
+  );
+});
