@@ -20,6 +20,9 @@ void mb_point(void) {
 }
 #endif
 
+typedef struct __attribute__((packed)) { uint64_t seq; uint32_t count; } mb_redo_head; /* the bytes before crc */
+_Static_assert(sizeof(mb_redo_head) == offsetof(mb_redo, crc), "redo page");
+
 static uint32_t redo_crc(const mb_redo *redo) {
   uint32_t crc = (uint32_t)mb_crc32c((const uint8_t *)redo, offsetof(mb_redo, crc), 0);
   return (uint32_t)mb_crc32c((const uint8_t *)redo->run, (uint64_t)redo->count * sizeof redo->run[0], crc);
@@ -34,30 +37,38 @@ bool mb_redo_valid(const mb_redo *redo, uint64_t seq, uint32_t block_count) {
 }
 
 /* More runs than the page holds: neighbours closer than `gap` become one, with `gap` growing until they fit. A block too many in
- * the page is stamped and sent without need after a crash, and only then. */
-static uint32_t redo_merge(const mb_segment *s, mb_redo *page, uint32_t gap) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < s->run_count; i++) {
-    const mb_run *run = s->runs + i;
-    if (count && run->block - (page->run[count - 1].block + page->run[count - 1].count) <= gap) {
-      page->run[count - 1].count = run->block + run->count - page->run[count - 1].block;
-      continue;
+ * the page is stamped and sent without need after a crash, and only then. Returns how many they are now. */
+static uint32_t redo_merge(const mb_segment *s, mb_run *merged) {
+  for (uint32_t gap = 1;; gap *= 4) {
+    uint32_t count = 0, i = 0;
+    for (; i < s->run_count; i++) {
+      const mb_run *run = s->runs + i;
+      mb_run *last = count ? merged + count - 1 : NULL;
+      if (last && run->block - (last->block + last->count) <= gap) last->count = run->block + run->count - last->block;
+      else if (count < MB_REDO_RUNS) merged[count++] = *run;
+      else break;
     }
-    if (count == MB_REDO_RUNS) return count + 1;
-    page->run[count].block = run->block;
-    page->run[count++].count = run->count;
+    if (i == s->run_count) return count;
   }
-  return count;
 }
 
-/* Made aside and then put there: what is in the mapping others can change under our eyes. */
+/* The checksum is of the runs as we know them: what stands in the page others could change under our eyes. */
+static void redo_put(mb_redo *page, uint64_t seq, const mb_run *runs, uint32_t count) {
+  mb_redo_head head = {seq, count};
+  uint32_t crc = (uint32_t)mb_crc32c((const uint8_t *)&head, sizeof head, 0);
+  page->seq = seq;
+  page->count = count;
+  page->crc = (uint32_t)mb_crc32c((const uint8_t *)runs, (uint64_t)count * sizeof *runs, crc);
+  for (uint32_t i = 0; i < count; i++) { /* mostly one: a call of memcpy would cost as much as the rest of a small commit */
+    page->run[i].block = runs[i].block;
+    page->run[i].count = runs[i].count;
+  }
+}
+
 static void redo_fill(mb_segment *s, uint64_t seq) {
-  mb_redo page;
-  page.seq = seq;
-  page.count = redo_merge(s, &page, 0);
-  for (uint32_t gap = 1; page.count > MB_REDO_RUNS; gap *= 4) page.count = redo_merge(s, &page, gap);
-  page.crc = redo_crc(&page);
-  memcpy(s->redo, &page, offsetof(mb_redo, run) + page.count * sizeof page.run[0]);
+  mb_run merged[MB_REDO_RUNS];
+  if (s->run_count <= MB_REDO_RUNS) redo_put(s->redo, seq, s->runs, s->run_count);
+  else redo_put(s->redo, seq, merged, redo_merge(s, merged));
 }
 
 static void commit_copy(mb_segment *s, const mb_run *run, uint64_t version) {
@@ -75,8 +86,10 @@ static int64_t commit_wake(mb_segment *s) {
   return syscall(SYS_futex, &s->hot->notify, FUTEX_WAKE, 0x7fffffff, NULL, NULL, 0) < 0 ? mb_errno() : 0;
 }
 
-/* Copies what `s->runs` names, from odd to even. */
+/* Copies what `s->runs` names, from odd to even. The fence is here because who recovers copies too: who sees a byte of this commit in
+ * committed sees seq odd, whoever of the two put either there. */
 static void commit_finish(mb_segment *s, uint64_t seq) {
+  mb_fence_release();
   for (uint32_t i = 0; i < s->run_count; i++) commit_copy(s, s->runs + i, (seq + 1) / 2);
   mb_store_release(&s->hot->seq, seq + 1);
   MB_POINT();
@@ -116,7 +129,6 @@ MB_EXPORT int64_t mb_commit(mb_segment *s) {
   MB_POINT();
   mb_store_release(&s->hot->seq, seq);
   MB_POINT();
-  mb_fence_release(); /* who sees a byte of this commit in committed sees seq odd */
   int64_t blocks = 0;
   for (uint32_t i = 0; i < s->run_count; i++) blocks += s->runs[i].count;
   commit_finish(s, seq);
@@ -165,10 +177,8 @@ static void recover_forward(mb_segment *s, uint64_t seq) {
   commit_finish(s, seq);
 }
 
-static void recover_back(mb_segment *s, uint64_t seq) {
-  mb_store_relaxed(&s->hot->begin, seq + 1); /* readers of the odd state before must not take the bytes below for theirs */
-  mb_fence_release();
-  MB_POINT();
+/* Readers of the odd state before are warned already: begin passed seq before phase turned dirty, or working equals committed. */
+static void recover_back(mb_segment *s) {
   mb_collect_all(s);
   mb_store32_release(&s->hot->notify, s->hot->notify + 1); /* it may have made a version and told nobody */
   rollback_runs(s);
@@ -187,7 +197,7 @@ int64_t mb_recover(mb_segment *s) {
   if (seq > MB_SEQ_MAX) return MB_E_DAMAGED;
   if (!odd && mb_load32_acquire(&s->hot->phase) == MB_CLEAN) return 0;
   if (odd) recover_forward(s, seq);
-  else recover_back(s, seq);
+  else recover_back(s);
   mb_store_relaxed(&s->hot->recoveries, s->hot->recoveries + 1);
   commit_wake(s);
   return odd ? 1 : 2;

@@ -21,5 +21,7 @@
 #include "lock.c"
 #include "turn.c"
 #include "copy.c"
+#include "held.c"
+#include "duckdb.c"
 #include "verify.c"
 #include "notify.c"

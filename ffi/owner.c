@@ -3,6 +3,7 @@
  * specific data on that thread, after its last JavaScript: the one moment at which all of it can be given back. Marking locks
  * with the thread's number and looking whether it still lives was rejected: only the same process could free them, and only if
  * somebody in it asked. */
+#include "held.h"
 #include "segment.h"
 
 typedef struct owner_entry {
@@ -17,6 +18,7 @@ static uint32_t owner_state; /* 0: no key yet, 1: being made, 2: there, 3: the p
 static void owner_drop(int kind, int64_t value) {
   if (kind == MB_OWN_DOORBELL) mb_doorbell_close((mb_doorbell *)(uintptr_t)value);
   else if (kind == MB_OWN_SEGMENT) mb_segment_close((mb_segment *)(uintptr_t)value);
+  else if (kind == MB_OWN_HELD) mb_held_release((mb_held *)(uintptr_t)value);
   else mb_lock_close((int32_t)value);
 }
 

@@ -136,6 +136,42 @@ MB_EXPORT int64_t mb_refresh(mb_segment *s, uint8_t *into, uint64_t since) {
   return read_mending(s, into, 0, s->image_bytes, true, since);
 }
 
+static bool read_piece(const mb_segment *s, const double *piece, uint64_t into_bytes, uint64_t *offset, uint64_t *at, uint64_t *bytes) {
+  return mb_whole(piece[0], offset) && mb_whole(piece[1], at) && mb_whole(piece[2], bytes) && *bytes > 0 &&
+         mb_inside(*offset, *bytes, s->image_bytes) && mb_inside(*at, *bytes, into_bytes);
+}
+
+/* The same for parts of the image: `into` has `count` pieces (image offset, offset in `into`, bytes), all of them of version `since`. */
+MB_EXPORT int64_t mb_refresh_pieces(mb_segment *s, uint8_t *into, uint64_t into_bytes, uint64_t since, const double *pieces,
+                                    uint64_t count) {
+  uint64_t offset, at, bytes, stuck_seq = 0;
+  uint32_t stuck = 0;
+  int64_t lost = mb_segment_lost(s);
+  if (lost) return lost;
+  bool based = since > 0 && since <= read_open(s).version;
+  for (int i = 0; i < READ_ROUNDS; i++) {
+    read_latch latch = read_open(s);
+    if (based && latch.version == since) return read_done(s, &latch, (int64_t)since);
+    if (latch.odd) {
+      stuck = latch.seq == stuck_seq ? stuck + 1 : 0;
+      stuck_seq = latch.seq;
+      if (stuck < READ_STUCK) {
+        sched_yield();
+        continue;
+      }
+    }
+    for (uint64_t p = 0; p < count; p++) {
+      if (!read_piece(s, pieces + 3 * p, into_bytes, &offset, &at, &bytes)) return MB_E_RANGE;
+      if (based && !latch.odd) read_mend(s, since, into + at, offset, bytes);
+      else memcpy(into + at, latch.image + offset, bytes);
+    }
+    if (read_valid(s, &latch)) return read_done(s, &latch, (int64_t)latch.version);
+    based = !latch.odd; /* a stale byte of working may have been rolled back */
+    since = latch.version;
+  }
+  return MB_E_BUSY;
+}
+
 /* Byte runs of the image that changed after `since`, clipped to `clip` (sorted disjoint pairs offset, bytes; NULL = all), as pairs
  * in `runs`. Returns the count of runs, and in `info` the version reached [0]; when there are more than `capacity`, the number
  * needed is returned and only the first are written. */

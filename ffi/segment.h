@@ -64,7 +64,7 @@ void mb_guard_remove(int slot);
 bool mb_guard_hit(int slot);
 
 /* owner.c: closed with the thread, if it does not do so itself */
-enum { MB_OWN_SEGMENT, MB_OWN_LOCK, MB_OWN_DOORBELL };
+enum { MB_OWN_SEGMENT, MB_OWN_LOCK, MB_OWN_DOORBELL, MB_OWN_HELD };
 void mb_own(int kind, int64_t value);
 void mb_disown(int kind, int64_t value);
 

@@ -19,6 +19,7 @@ export { type Dtype, dtypes, type TypedArray } from "./array/dtype.ts";
 export { NdArray } from "./array/ndarray.ts";
 export type { ArraySchema, Schema } from "./array/schema.ts";
 export type { Region } from "./delta/region.ts";
+export type { Copy } from "./node/copy.ts";
 export type { LinkEvent, Node, NodeEvents, OnUpdate } from "./node/node.ts";
 export type { Conflation, Overflow } from "./node/events.ts";
 export type { DoorStats, LinkStats, NodeStats } from "./node/stats.ts";

@@ -10,7 +10,6 @@ import {
   UINTEGER,
   USMALLINT,
   UTINYINT,
-  VARCHAR,
   type DuckDBType,
   type DuckDBVector,
 } from "@duckdb/node-api";
@@ -31,8 +30,6 @@ export const duckdbTypes: Readonly<Record<Dtype, DuckDBType>> = {
   f32: FLOAT,
   f64: DOUBLE,
 };
-
-export const computedTypes = { BIGINT, DOUBLE, VARCHAR } as const satisfies Record<string, DuckDBType>;
 
 /** Copies `vector.itemCount` elements of `data`, from index `first` in steps of `step`, into the vector. */
 export function fillColumn(vector: DuckDBVector, data: TypedArray, first: number, step: number): void {

@@ -1,9 +1,10 @@
-/** SQL over a live array with DuckDB. Needs the package `@duckdb/node-api` beside memblast. */
+/** SQL over a live array with DuckDB. Needs the package `@duckdb/node-api`, or `duckdb-async`, beside memblast. */
+export type { AsyncDatabase } from "./async-database.ts";
 export {
-  liveTable,
   type Computed,
+  liveTable,
   type LiveTable,
   type LiveTableOptions,
   type SeenVersion,
 } from "./live-table.ts";
-export type { LiveArray, LiveNode, LiveView } from "./snapshot.ts";
+export type { LiveArray, LiveCopy, LiveNode, LiveView } from "./snapshot.ts";

@@ -4,33 +4,40 @@ import type {
   DuckDBTableFunctionInfo,
   DuckDBTableFunctionInitInfo,
   DuckDBType,
-  DuckDBVector,
 } from "@duckdb/node-api";
 import { fail } from "../errors.ts";
-import { fillColumn } from "./columns.ts";
-import type { Snapshot, Snapshots } from "./snapshot.ts";
+import { fillColumn, fillComputed } from "./columns.ts";
+import type { NativeScans } from "./native.ts";
+import type { Reader, Snapshot, Snapshots } from "./snapshot.ts";
 
-/** One column of the table, and how `vector.itemCount` rows from `firstRow` come into its vector. */
+/** Where the values of a column come from: elements of the array, the row's number, or the snapshot's. */
+export type ColumnSource =
+  | { readonly kind: "cells"; readonly first: number; readonly step: number }
+  | { readonly kind: "row" }
+  | { readonly kind: "seen" };
+
 export interface ScanColumn {
   readonly name: string;
   readonly type: DuckDBType;
-  fill(vector: DuckDBVector, snapshot: Snapshot, firstRow: number): void;
+  readonly source: ColumnSource;
 }
 
-/** A column of array elements: its first element's index, and the elements from one row to the next. */
-export function arrayColumn(name: string, type: DuckDBType, first: number, rowStep: number): ScanColumn {
-  return {
-    name,
-    type,
-    fill: (vector, { data }, firstRow) => fillColumn(vector, data, first + firstRow * rowStep, rowStep),
-  };
+/** What a scan shows: an array of the snapshots as columns, and how many rows of it. */
+export interface ScanTable {
+  readonly name: string;
+  readonly array: string | null;
+  readonly columns: readonly ScanColumn[];
+  readonly rowsMax: number;
+  /** How many of them a version has. */
+  rowCount(seen: Snapshot): number;
 }
 
 interface Progress {
   readonly snapshot: Snapshot;
-  readonly columns: readonly ScanColumn[];
+  readonly columns: readonly (ScanColumn | undefined)[];
   readonly rowCount: number;
   nextRow: number;
+  reader?: Reader;
 }
 
 const vectorRows = 2048;
@@ -38,67 +45,63 @@ const vectorRows = 2048;
 /** The three callbacks of a table function, in the order in which a query calls them. */
 export class TableScan {
   closed = false;
-  readonly #name: string;
+  readonly #table: ScanTable;
   readonly #snapshots: Snapshots;
-  readonly #columns: readonly ScanColumn[];
-  readonly #rowsMax: number;
-  readonly #rowCount: (snapshot: Snapshot) => number;
+  readonly #native: NativeScans | null;
 
-  constructor(
-    name: string,
-    snapshots: Snapshots,
-    columns: readonly ScanColumn[],
-    rowsMax: number,
-    rowCount: (snapshot: Snapshot) => number,
-  ) {
-    this.#name = name;
+  constructor(table: ScanTable, snapshots: Snapshots, native: NativeScans | null) {
+    this.#table = table;
     this.#snapshots = snapshots;
-    this.#columns = columns;
-    this.#rowsMax = rowsMax;
-    this.#rowCount = rowCount;
+    this.#native = native;
   }
 
   /** While the query is planned: which columns there are, and to which transaction it belongs. */
   bind(info: DuckDBTableFunctionBindInfo): void {
-    for (const { name, type } of this.#columns) info.addResultColumn(name, type);
-    info.setCardinality(this.#rowsMax, false);
+    for (const { name, type } of this.#table.columns) info.addResultColumn(name, type);
+    info.setCardinality(this.#table.rowsMax, false);
     const transaction = info.getNamedParameter("transaction");
     info.setBindData({ transaction: transaction === null ? undefined : String(transaction) });
   }
 
   /** When the query starts to read: which version it sees, and which columns it uses. */
   init(info: DuckDBTableFunctionInitInfo): void {
-    if (this.closed) fail("CLOSED", `the live table ${this.#name} has been closed`);
+    if (this.closed) fail("CLOSED", `the live table ${this.#table.name} has been closed`);
     const { transaction } = info.bindData as { transaction: string | undefined };
     const snapshot = this.#snapshots.take(transaction);
-    const columns = info.getColumnIndexes().map((index) => this.#columns[index] as ScanColumn);
-    info.setInitData({
-      snapshot,
-      columns,
-      rowCount: this.#rowCountIn(snapshot),
-      nextRow: 0,
-    } satisfies Progress);
-    // Rows are produced on this thread whatever we say here; a single asker keeps them in order.
-    info.setMaxThreads(1);
-    snapshot.scans++;
+    // A query that only counts asks for a column that there is not.
+    const columns = info.getColumnIndexes().map((index) => this.#table.columns[index]);
+    const rowCount = this.#table.rowCount(snapshot);
+    if (this.#native) this.#native.begin(info, snapshot, this.#table.array, rowCount, columns);
+    else this.#begin(info, { snapshot, columns, rowCount, nextRow: 0 });
   }
 
-  /** For each batch of rows; an empty one is the end. */
+  #begin(info: DuckDBTableFunctionInitInfo, progress: Progress): void {
+    info.setInitData(progress);
+    // Rows are produced on this thread whatever we say here; a single asker keeps them in order.
+    info.setMaxThreads(1);
+    progress.reader = new WeakRef(progress);
+    progress.snapshot.readers.add(progress.reader);
+  }
+
+  /** For each batch of rows, where DuckDB's threads cannot do it themselves; an empty one is the end. */
   produce(info: DuckDBTableFunctionInfo, chunk: DuckDBDataChunk): void {
     const progress = info.initData as Progress;
     const { snapshot, columns, nextRow } = progress;
     const count = Math.min(vectorRows, progress.rowCount - nextRow);
     chunk.rowCount = count;
     if (count === 0) {
-      snapshot.scans--;
+      snapshot.readers.delete(progress.reader!);
       return;
     }
-    columns.forEach((column, c) => column.fill(chunk.getColumnVector(c), snapshot, nextRow));
+    const { data } = snapshot.copy.array(this.#table.array);
+    columns.forEach((column, c) => {
+      if (!column) return;
+      const { source } = column;
+      const vector = chunk.getColumnVector(c);
+      if (source.kind === "cells")
+        fillColumn(vector, data, source.first + nextRow * source.step, source.step);
+      else fillComputed(vector, (i) => BigInt(source.kind === "row" ? nextRow + i : snapshot.id));
+    });
     progress.nextRow += count;
-  }
-
-  #rowCountIn(snapshot: Snapshot): number {
-    const wanted = Math.trunc(this.#rowCount(snapshot)) || 0;
-    return Math.max(0, Math.min(wanted, this.#rowsMax));
   }
 }

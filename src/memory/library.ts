@@ -37,8 +37,15 @@ const symbols = {
   mb_refresh: { args: [pointer, pointer, u64], returns: i64 },
   mb_verify: { args: [pointer, i64, pointer, u64, pointer], returns: i64 },
   mb_changed_since: { args: [pointer, u64, pointer, u64, pointer, u64, pointer], returns: i64 },
+  mb_refresh_pieces: { args: [pointer, pointer, u64, u64, pointer, u64], returns: i64 },
   mb_gather: { args: [pointer, u64, pointer, u64, pointer, u64], returns: i64 },
   mb_scatter: { args: [pointer, pointer, u64, pointer, u64], returns: i64 },
+  mb_held_new: { args: [u64, pointer], returns: i64 },
+  mb_held_holders: { args: [pointer], returns: i64 },
+  mb_held_release: { args: [pointer], returns: i64 },
+  mb_duckdb_open: { args: [pointer], returns: i64 },
+  mb_duckdb_adopt: { args: [pointer], returns: i64 },
+  mb_duckdb_begin: { args: [pointer, pointer, pointer, u64], returns: i64 },
   mb_memcpy: { args: [pointer, pointer, u64], returns: i64 },
   mb_memcmp: { args: [pointer, pointer, u64], returns: i64 },
   mb_lock_open: { args: [pointer, i64], returns: i64 },
@@ -133,12 +140,16 @@ async function embeddedSource(): Promise<string> {
 async function compileWithTinyCC(): Promise<Library> {
   const source = join(import.meta.dir, "../../ffi/library.c");
   if (existsSync(source)) return bind(cc({ source, symbols: symbols as never }).symbols);
-  // Inside an executable the sources are not files, and TinyCC reads nothing else.
+  return bind(compileText(await embeddedSource(), symbols));
+}
+
+/** Inside an executable the sources are not files, and TinyCC reads nothing else. */
+function compileText(text: string, symbols: object): Record<string, unknown> {
   const folder = mkdtempSync(join(tmpdir(), "memblast-"));
   try {
-    const file = join(folder, "memblast.c");
-    writeFileSync(file, await embeddedSource());
-    return bind(cc({ source: file, symbols: symbols as never }).symbols);
+    const source = join(folder, "memblast.c");
+    writeFileSync(source, text);
+    return cc({ source, symbols: symbols as never }).symbols;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -180,4 +191,17 @@ export function bufferAt(address: number, bytes: number): ArrayBuffer {
 /** A path as C wants it. */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
+}
+
+/** The pointer inside an External of another add-on; null where `value` is none, or one without this type tag of 16 bytes. */
+export type ExternalReader = (value: unknown, tag: BigUint64Array) => number | null;
+
+/** Compiles ffi/napi.c, on every machine with TinyCC; throws where that cannot be. */
+export async function externalReader(): Promise<ExternalReader> {
+  // @ts-ignore: TypeScript knows no C
+  const file: { default: string } = await import("../../ffi/napi.c", { with: { type: "text" } });
+  const args = ["napi_env", "napi_value", pointer];
+  const symbols = compileText(file.default, { mb_external: { args, returns: pointer } });
+  const read = symbols.mb_external as (env: null, value: object, tag: BigUint64Array) => number | null;
+  return (value, tag) => (typeof value === "object" && value !== null ? read(null, value, tag) : null);
 }

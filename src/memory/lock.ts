@@ -1,4 +1,4 @@
-import { unlinkSync } from "node:fs";
+import { existsSync, unlinkSync } from "node:fs";
 import { fail } from "../errors.ts";
 import { check } from "./failure.ts";
 import { cString, library } from "./library.ts";
@@ -23,15 +23,15 @@ const removalPatienceMs = 5000;
 export class LockFile {
   /** The descriptor, for the C library. */
   readonly fd: number;
-  /** Made just now: whatever data there is beside it, its owner's lock is not on this file. */
-  readonly isNew: boolean;
+  /** Made just now beside data that had none: the locks of its users are on a file that nobody finds any more. */
+  readonly isReplaced: boolean;
   readonly #place: Place;
   #open = true;
 
-  private constructor(fd: number, place: Place, isNew: boolean) {
+  private constructor(fd: number, place: Place, isReplaced: boolean) {
     this.fd = fd;
     this.#place = place;
-    this.isNew = isNew;
+    this.isReplaced = isReplaced;
   }
 
   /**
@@ -65,9 +65,11 @@ export class LockFile {
   }
 
   static #openFile(place: Place, create: boolean): LockFile | null {
+    // Looked for before the lock is made: what comes afterwards came from somebody who found this one.
+    const isReplaced = create && existsSync(place.data);
     const fd = library.lockOpen(cString(place.lock), create ? 1 : 0);
     if (fd === (create ? EEXIST : ENOENT)) return null;
-    return new LockFile(check(fd, `open ${place.lock}`), place, create);
+    return new LockFile(check(fd, `open ${place.lock}`), place, isReplaced);
   }
 
   #isNamed(): boolean {

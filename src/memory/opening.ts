@@ -88,7 +88,7 @@ function refuseExisting(place: Place): never {
 
 /** Somebody removed the lock file: an owner that still holds it cannot be seen, and must not get a second beside it. */
 function refuseLockless(place: Place, lock: LockFile): never {
-  lock.unmake();
+  if (lock.takeLeft()) lock.unmake();
   return fail(
     "UNSAFE_FILE",
     `Segment ${place.name} has lost its lock file ${place.lock}, so nobody can tell whether it is in use: ` +
@@ -101,7 +101,7 @@ function refuseLockless(place: Place, lock: LockFile): never {
 function makeOrTakeOver(place: Place, lock: LockFile, spec: SegmentSpec, options: CreateOptions): Opened {
   const writers = options.writers ?? "one";
   const isLeft = existsSync(place.data);
-  if (isLeft && lock.isNew) refuseLockless(place, lock);
+  if (isLeft && lock.isReplaced) refuseLockless(place, lock);
   if (!isLeft) checkRoom(place, check(segmentBytes(spec), `create ${place.name}`));
   const handle = isLeft ? attachHandle(place, true) : createHandle(place, spec, featuresOf(options));
   return closingOnError(handle, () => {

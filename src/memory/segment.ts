@@ -1,6 +1,8 @@
+import { type Changed, Changes, gather } from "./changes.ts";
 import { check, failure } from "./failure.ts";
 import { fail } from "../errors.ts";
 import { createHandle, field, isPersistent, type SegmentSpec, type Writers, writersOf } from "./handle.ts";
+import type { Held } from "./held.ts";
 import { bufferAt, library } from "./library.ts";
 import type { LockFile } from "./lock.ts";
 import {
@@ -49,8 +51,7 @@ export class Segment implements Disposable {
   readonly #turns: Turns | null;
   readonly #touched: Touched;
   readonly #views = new Views();
-  #runs = new Float64Array(2 * 512);
-  readonly #info = new Float64Array(1);
+  readonly #changes = new Changes();
   /** With turns: the version at the end of the last one. */
   #ended = 0;
   /** There is more to do at the end of the transaction: a turn to give, buffers to take back. */
@@ -269,28 +270,22 @@ export class Segment implements Disposable {
     return newest >= 0 ? newest : this.#refuse(newest, "read");
   }
 
+  /**
+   * Brings copies of parts of the image up to date: `pieces` are triples (image offset, offset in `into`, bytes), all of them as they
+   * were at version `since`, or 0 where nothing was copied yet. Copies what changed since then, and returns the version of all of them;
+   * after an error they are of none.
+   */
+  refreshPieces(into: Held, pieces: Float64Array, since: number): number {
+    const { address, bytes } = into;
+    const newest = library.refreshPieces(this.#living(), address, bytes, since, pieces, pieces.length / 3);
+    return newest >= 0 ? newest : this.#refuse(newest, "read");
+  }
+
   /** Image runs changed after `version` (whole blocks, clipped to `clip`), and the version that they lead to. */
-  changedSince(
-    version: number,
-    clip: Float64Array | null = null,
-  ): { version: number; runs: Float64Array<ArrayBuffer> } {
-    for (;;) {
-      const capacity = this.#runs.length / 2;
-      const clips = clip ? clip.length / 2 : 0;
-      if (clip && clips === 0) return { version: this.version, runs: new Float64Array(0) };
-      const count = library.changedSince(
-        this.#living(),
-        version,
-        clip,
-        clips,
-        this.#runs,
-        capacity,
-        this.#info,
-      );
-      if (count < 0) this.#refuse(count, "read");
-      if (count <= capacity) return { version: this.#info[0]!, runs: this.#runs.slice(0, 2 * count) };
-      this.#runs = new Float64Array(4 * count);
-    }
+  changedSince(version: number, clip: Float64Array | null = null): Changed {
+    if (clip?.length === 0) return { version: this.version, runs: new Float64Array(0) };
+    const changed = this.#changes.since(this.#living(), version, clip);
+    return typeof changed === "number" ? this.#refuse(changed, "read") : changed;
   }
 
   /** Copies runs of an image into `into`, one after the other. Consistent only while nobody else writes. */
@@ -345,20 +340,6 @@ export class Segment implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** `into` = the bytes of `runs` (offset, bytes) of the memory at `from`, one after the other. INVALID_REGION */
-export function gather(
-  runs: Float64Array,
-  into: Uint8Array,
-  from: number | Uint8Array,
-  fromBytes: number,
-): void {
-  if (runs.length === 0) return;
-  check(
-    library.gather(into, into.byteLength, from, fromBytes, runs, runs.length / 2),
-    "gather bytes of a segment",
-  );
 }
 
 /** A process that ends without closing takes its segments down properly all the same. */

@@ -40,7 +40,10 @@ export type AttachOptions<OnUpdate> = Omit<
   onUpdate?: OnUpdate;
 };
 
-export interface AttachConfig extends Pick<Parsed, "mode" | "writers" | "lockTimeoutMs" | "unsafeFilesystem"> {
+export interface AttachConfig extends Pick<
+  Parsed,
+  "mode" | "writers" | "lockTimeoutMs" | "unsafeFilesystem"
+> {
   readonly check: SchemaCheck;
 }
 

@@ -312,6 +312,12 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     });
   }
 
+  /** Another writer of our memory does not end its turn: what came is dropped, and asked for again by the next link. */
+  #putOff(error: MemblastError): void {
+    this.#owner.onError(this, error);
+    this.#conversation?.close("busy");
+  }
+
   #apply(delta: Delta): void {
     const replica = this.#replica!;
     const from = replica.hasState ? replica.version : null;
@@ -321,6 +327,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       result = replica.apply(delta);
     } catch (error) {
       if (!(error instanceof MemblastError)) throw error;
+      if (error.code === "LOCKED") return this.#putOff(error);
       return this.#giveUp(error);
     }
     if (result.kind === "mismatch") {

@@ -152,8 +152,9 @@ export class Listening {
     return { kind: "hmac-sha256", verify };
   }
 
-  /** A name stands for one node; its own further links, and what is left of earlier ones, are no other. */
+  /** With uniqueNames, a name stands for one node; its own further links, and what is left of earlier ones, are no other. */
   #objectionTo({ node, nodeId }: Peer): ProtocolFault | null {
+    if (!this.#config.uniqueNames) return null;
     for (const { conversation } of this.links) {
       const { state } = conversation;
       if (state.phase !== "open" || state.peer.node !== node || state.peer.nodeId === nodeId) continue;

@@ -6,6 +6,7 @@ import { formatAddress, parseAddress } from "../transport/address.ts";
 import { Audience } from "./audience.ts";
 import { type AttachOptions, parseAttachOptions } from "./attaching.ts";
 import { causeText } from "./conversation.ts";
+import { Copy } from "./copy.ts";
 import type { Verification } from "./damage.ts";
 import { Emitter } from "./emitter.ts";
 import { isWorthTelling, type LinkEvent, type NodeEvents } from "./events.ts";
@@ -218,6 +219,16 @@ export class Node implements AsyncDisposable {
   /** A private copy of one array (the main one by default) and the version it is of. */
   snapshot(name: string | null = null): { version: number; array: NdArray } {
     return this.#living().snapshot(name);
+  }
+
+  /**
+   * A private copy of some arrays (the main one by default), all of one version, that can be brought up to date: only what changed is
+   * copied again. Cheaper than {@link Node.snapshot} for who looks more than once. @throws INVALID_NAME, NO_SPACE
+   */
+  copy(names: readonly (string | null)[] = [null]): Copy {
+    const copy = new Copy(() => this.#living(), names);
+    copy.refresh();
+    return copy;
   }
 
   /**

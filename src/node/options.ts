@@ -76,6 +76,8 @@ const startOptions = z.strictObject({
   connectionsMax: z.int().min(1).default(1024),
   /** Ask every follower for the proof of one of these secrets. They are by key: { secret, arrays?, regions? }; the latter are what it opens. */
   secrets: secretsOption.optional(),
+  /** Let in one follower of a name at a time, where a name stands for a peer. Without, names are for people. Default false. */
+  uniqueNames: z.boolean().default(false),
   /** Listen beyond this machine although nothing asks who comes. */
   insecure: z.boolean().default(false),
   tls: tlsOption,
@@ -128,6 +130,7 @@ export interface NodeConfig {
   readonly backoff: Backoff;
   readonly queueBytesMax: number;
   readonly connectionsMax: number;
+  readonly uniqueNames: boolean;
   /** Null: nothing asks who comes. */
   readonly keyring: Keyring | null;
   readonly tls: TlsOptions | undefined;
@@ -166,6 +169,7 @@ export function parseStartOptions(given: unknown): NodeConfig {
     backoff: { ...defaultBackoff, ...options.reconnect },
     queueBytesMax: options.queueBytesMax,
     connectionsMax,
+    uniqueNames: options.uniqueNames,
     keyring: options.secrets ? Keyring.of(options.secrets) : null,
     tls,
     origins: options.origins,

@@ -1,7 +1,8 @@
 import { metaJson } from "../array/meta.ts";
 import type { Schema } from "../array/schema.ts";
 import type { Runs } from "../delta/runs.ts";
-import { gather, type Segment } from "../memory/segment.ts";
+import { gather } from "../memory/changes.ts";
+import type { Segment } from "../memory/segment.ts";
 
 /** The committed state as it is passed on to others: one version, whole, until it is moved on. */
 export interface Published {

@@ -32,7 +32,13 @@ export type SharingConfig = Readonly<Required<CreateOptions>> | null;
 export function parseSharing(options: z.output<typeof sharing>): SharingConfig {
   const { share, persist, writers, lockTimeoutMs, ifExists, unsafeFilesystem } = options;
   if (share) return Object.freeze({ persist, writers, lockTimeoutMs, ifExists, unsafeFilesystem });
-  const lone = persist ? "persist" : writers === "many" ? "writers" : ifExists === "attach" ? "ifExists" : null;
+  const lone = persist
+    ? "persist"
+    : writers === "many"
+      ? "writers"
+      : ifExists === "attach"
+        ? "ifExists"
+        : null;
   if (lone) fail("INVALID_OPTION", `start(): ${lone} needs share: true`, { path: [lone] });
   return null;
 }

@@ -9,11 +9,12 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { libraryKind } from "../../src/memory/library.ts";
 import { hashRowName } from "../../src/memory/digest.ts";
+import { duckdbBenches } from "./duckdb.ts";
 import { type Figure, measure } from "./measure.ts";
 import { memoryBenches } from "./memory.ts";
 import { networkBenches } from "./network.ts";
 
-const benches = [...memoryBenches, ...networkBenches];
+const benches = [...memoryBenches, ...networkBenches, ...duckdbBenches];
 
 const { values } = parseArgs({
   options: {

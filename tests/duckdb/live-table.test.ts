@@ -279,6 +279,10 @@ describe("options", () => {
     expect(await rows('SELECT "x y", "q""" FROM "a ""b"" c"')).toEqual([[0, 1]]);
   });
 
+  test("something else than a connection is refused", async () => {
+    await expect(liveTable({} as never, counting([1]), { name: "t" })).rejects.toThrow(/takes a connection/);
+  });
+
   test("columns that do not fit, and twins, are refused at once", async () => {
     await expect(liveTable(connection, counting([2, 3]), { name: "t", columns: ["a"] })).rejects.toThrow(
       /has 3 columns.*names 1/,

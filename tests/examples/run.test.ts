@@ -73,5 +73,5 @@ describe("bun run examples", () => {
     }
     expect(out).not.toContain("\x1b");
     expect(status).toBe(0);
-  }, 60_000);
+  }, 300_000);
 });

@@ -5,7 +5,11 @@ export class Child implements AsyncDisposable {
   readonly #process: Bun.Subprocess<"pipe", "pipe", "inherit">;
   readonly #lines: AsyncGenerator<string>;
 
-  constructor(script: string, args: (string | number)[] = [], options: { env?: Record<string, string>; by?: string[] } = {}) {
+  constructor(
+    script: string,
+    args: (string | number)[] = [],
+    options: { env?: Record<string, string>; by?: string[] } = {},
+  ) {
     const file = join(import.meta.dir, "children", script);
     this.#process = Bun.spawn([...(options.by ?? []), process.execPath, file, ...args.map(String)], {
       stdin: "pipe",

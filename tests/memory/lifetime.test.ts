@@ -78,7 +78,13 @@ describe("lent buffers", () => {
 
   test("lie inside of the image", () => {
     using segment = Segment.createPrivate(spec);
-    for (const [offset, bytes] of [[-1, 4], [0, 0], [0, imageBytes + 1], [imageBytes, 1], [NaN, 4]] as const)
+    for (const [offset, bytes] of [
+      [-1, 4],
+      [0, 0],
+      [0, imageBytes + 1],
+      [imageBytes, 1],
+      [NaN, 4],
+    ] as const)
       expect(codeOf(() => segment.lend(offset, bytes))).toBe("INVALID_REGION");
   });
 });
@@ -90,7 +96,9 @@ describe("a file that is cut", () => {
         const name = uniqueName("cut");
         using owner = Segment.create(name, { ...spec, imageBytes: 2 ** 16 }, { writers });
         using reader = Segment.attach(name);
-        const views = [owner, reader].map((segment) => new Uint8Array(segment.buffer("committed", 0, 2 ** 16)));
+        const views = [owner, reader].map(
+          (segment) => new Uint8Array(segment.buffer("committed", 0, 2 ** 16)),
+        );
         truncateSync(placeOf(name).data, size);
         for (const view of views) expect(view[40_000]).toBe(0);
         expect(codeOf(() => reader.snapshot(new Uint8Array(64)))).toBe("TRUNCATED");

@@ -47,7 +47,14 @@ describe("list and clean", () => {
     writeFileSync(at("lonely.lock"), "", { mode: 0o600 });
     writeFileSync(at("odd name"), "");
 
-    const facts = list(folder).map((info) => [info.name, info.version, info.writers, info.isOwned, info.isUsed, info.persist]);
+    const facts = list(folder).map((info) => [
+      info.name,
+      info.version,
+      info.writers,
+      info.isOwned,
+      info.isUsed,
+      info.persist,
+    ]);
     expect(facts).toEqual([
       ["kept", 0, "one", false, false, true],
       ["left", 0, "one", false, false, false],
@@ -118,7 +125,9 @@ describe("list and clean", () => {
       for (const child of children) await child.line();
       for (const child of children) child.say("go");
       let isRunning = true;
-      const results = Promise.all(children.map((child) => child.json<string[]>())).finally(() => (isRunning = false));
+      const results = Promise.all(children.map((child) => child.json<string[]>())).finally(
+        () => (isRunning = false),
+      );
       let cleaned = 0;
       while (isRunning) {
         cleaned += clean({ directory: folder }).length;

@@ -74,7 +74,9 @@ describe("many writers", () => {
     const other = uniqueName("mixed");
     using _one = Segment.create(other, spec);
     expect(codeOf(() => Segment.attach(other, { mode: "rw", ...many }))).toBe("SCHEMA_MISMATCH");
-    expect(codeOf(() => Segment.create(other, spec, { ...many, ifExists: "attach" }))).toBe("SCHEMA_MISMATCH");
+    expect(codeOf(() => Segment.create(other, spec, { ...many, ifExists: "attach" }))).toBe(
+      "SCHEMA_MISMATCH",
+    );
   });
 
   test("the last writer's segment is taken over as it is, also with readers", () => {

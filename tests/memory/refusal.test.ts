@@ -121,7 +121,11 @@ describe("a file that somebody else may have prepared", () => {
   test.each([
     ["a symbolic link", (lock: string) => symlinkSync("/dev/null", lock), "it is a symbolic link"],
     ["a FIFO", (lock: string) => Bun.spawnSync(["mkfifo", "-m", "600", lock]), "it is not a regular file"],
-    ["writable by all", (lock: string) => (writeFileSync(lock, ""), chmodSync(lock, 0o666)), "may write to it"],
+    [
+      "writable by all",
+      (lock: string) => (writeFileSync(lock, ""), chmodSync(lock, 0o666)),
+      "may write to it",
+    ],
   ] as const)("a lock file that is %s", (_, make, words) => {
     const place = copy();
     rmSync(place.lock);

@@ -12,29 +12,38 @@ function run(command: string, env: Record<string, string> = {}) {
     stdout: "pipe",
     stderr: "pipe",
   });
-  return { code: process_.exitCode, text: process_.stdout.toString().trim(), error: process_.stderr.toString() };
+  return {
+    code: process_.exitCode,
+    text: process_.stdout.toString().trim(),
+    error: process_.stderr.toString(),
+  };
 }
 
 const canMount = run("unshare -Urm bash -c 'mount -t tmpfs -o size=1m none /mnt'").code === 0;
 
 describe("room", () => {
-  test.skipIf(!canMount)("a small tmpfs: says how much is needed and how much is there, and leaves nothing behind", () => {
-    const { text, error } = run(
-      `unshare -Urm bash -c 'mount -t tmpfs -o size=1m none /mnt && "$BUN" "$SCRIPT" full 4194304; ls -A /mnt/memblast'`,
-      { MEMBLAST_DIR: "/mnt/memblast" },
-    );
-    expect(error).toBe("");
-    const [line, ...left] = text.split("\n");
-    const failure = JSON.parse(line!);
-    expect(failure).toEqual({
-      code: "NO_SPACE",
-      message: expect.stringContaining("Segment full needs"),
-      details: { needed: expect.any(Number), room: 2 ** 20, directory: "/mnt/memblast" },
-    });
-    expect(failure.details.needed).toBeGreaterThan(8 * 2 ** 20);
-    expect(failure.message).toContain(`${failure.details.needed} bytes in /mnt/memblast, where ${2 ** 20} are free`);
-    expect(left).toEqual([]);
-  });
+  test.skipIf(!canMount)(
+    "a small tmpfs: says how much is needed and how much is there, and leaves nothing behind",
+    () => {
+      const { text, error } = run(
+        `unshare -Urm bash -c 'mount -t tmpfs -o size=1m none /mnt && "$BUN" "$SCRIPT" full 4194304; ls -A /mnt/memblast'`,
+        { MEMBLAST_DIR: "/mnt/memblast" },
+      );
+      expect(error).toBe("");
+      const [line, ...left] = text.split("\n");
+      const failure = JSON.parse(line!);
+      expect(failure).toEqual({
+        code: "NO_SPACE",
+        message: expect.stringContaining("Segment full needs"),
+        details: { needed: expect.any(Number), room: 2 ** 20, directory: "/mnt/memblast" },
+      });
+      expect(failure.details.needed).toBeGreaterThan(8 * 2 ** 20);
+      expect(failure.message).toContain(
+        `${failure.details.needed} bytes in /mnt/memblast, where ${2 ** 20} are free`,
+      );
+      expect(left).toEqual([]);
+    },
+  );
 
   test("ulimit -f: an error that names the limit, and no file", () => {
     const name = uniqueName("ulimit");
@@ -50,7 +59,8 @@ describe("room", () => {
   });
 
   test("the limit on file sizes is what the system says", () => {
-    const limits = (size: string) => () => `Limit  Soft  Hard  Units\nMax file size   ${size}   unlimited   bytes\n`;
+    const limits = (size: string) => () =>
+      `Limit  Soft  Hard  Units\nMax file size   ${size}   unlimited   bytes\n`;
     expect(fileSizeLimit(limits("unlimited"))).toBe(Infinity);
     expect(fileSizeLimit(limits("65536"))).toBe(65536);
     expect(fileSizeLimit(() => null)).toBe(Infinity);
@@ -58,7 +68,10 @@ describe("room", () => {
 });
 
 describe("control groups", () => {
-  const files = (contents: Record<string, string>): ReadText => (file) => contents[file] ?? null;
+  const files =
+    (contents: Record<string, string>): ReadText =>
+    (file) =>
+      contents[file] ?? null;
 
   test("of the second generation: the tightest of all above, page cache counted as free", () => {
     const read = files({
@@ -77,7 +90,8 @@ describe("control groups", () => {
       "/proc/self/cgroup": "9:name=systemd:/\n4:memory:/job\n0::/\n",
       "/sys/fs/cgroup/memory/job/memory.limit_in_bytes": "5000\n",
       "/sys/fs/cgroup/memory/job/memory.usage_in_bytes": "4000\n",
-      "/sys/fs/cgroup/memory/job/memory.stat": "active_file 1\ntotal_active_file 1000\ntotal_inactive_file 500\n",
+      "/sys/fs/cgroup/memory/job/memory.stat":
+        "active_file 1\ntotal_active_file 1000\ntotal_inactive_file 500\n",
       "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
       "/sys/fs/cgroup/memory/memory.usage_in_bytes": "1\n",
     });

@@ -8,7 +8,10 @@ import { uniqueName } from "./names.ts";
 
 const spec = { schemaText: "{}", imageBytes: 4096, metaOffset: 0 };
 
-function createMany(stem: string, lockTimeoutMs = 5000): { name: string; segment: Segment; cells: Float64Array } {
+function createMany(
+  stem: string,
+  lockTimeoutMs = 5000,
+): { name: string; segment: Segment; cells: Float64Array } {
   const name = uniqueName(stem);
   const segment = Segment.create(name, spec, { writers: "many", lockTimeoutMs });
   return { name, segment, cells: new Float64Array(segment.buffer("working", 0, spec.imageBytes)) };
@@ -66,34 +69,37 @@ describe("many writers", () => {
     expect(segment.counters).toEqual({ rollbacks: 2, recoveries: 1 });
   });
 
-  test.each(["SIGSTOP", "SIGKILL"] as const)("the first in the queue gets %s: the others are served", async (signal) => {
-    const { name, segment, cells } = createMany("queue");
-    using _segment = segment;
-    segment.begin();
-    await using first = new Child("hold.ts", [name, 1, 20_000]);
-    expect(await first.line()).toBe("ready");
-    await using second = new Child("hold.ts", [name, 2, 20_000]);
-    expect(await second.line()).toBe("ready");
-    for (const child of [first, second]) {
-      child.say("go");
-      expect(await child.line()).toBe("waiting");
-    }
-    await Bun.sleep(20);
-    first.kill(signal);
-    if (signal === "SIGKILL") await first.exited;
-    cells[1] = 1;
-    segment.touch(8, 8);
-    segment.commit();
-    expect(await second.line()).toBe("writing");
-    second.say("end");
-    expect(await second.line()).toBe("version 2");
-    if (signal === "SIGKILL") return;
-    first.kill("SIGCONT");
-    expect(await first.line()).toBe("writing");
-    first.say("end");
-    expect(await first.line()).toBe("version 3");
-    expect(committed(segment)[0]).toBe(1);
-  });
+  test.each(["SIGSTOP", "SIGKILL"] as const)(
+    "the first in the queue gets %s: the others are served",
+    async (signal) => {
+      const { name, segment, cells } = createMany("queue");
+      using _segment = segment;
+      segment.begin();
+      await using first = new Child("hold.ts", [name, 1, 20_000]);
+      expect(await first.line()).toBe("ready");
+      await using second = new Child("hold.ts", [name, 2, 20_000]);
+      expect(await second.line()).toBe("ready");
+      for (const child of [first, second]) {
+        child.say("go");
+        expect(await child.line()).toBe("waiting");
+      }
+      await Bun.sleep(20);
+      first.kill(signal);
+      if (signal === "SIGKILL") await first.exited;
+      cells[1] = 1;
+      segment.touch(8, 8);
+      segment.commit();
+      expect(await second.line()).toBe("writing");
+      second.say("end");
+      expect(await second.line()).toBe("version 2");
+      if (signal === "SIGKILL") return;
+      first.kill("SIGCONT");
+      expect(await first.line()).toBe("writing");
+      first.say("end");
+      expect(await first.line()).toBe("version 3");
+      expect(committed(segment)[0]).toBe(1);
+    },
+  );
 
   test("a write inside of a write is refused at once, also through another handle of the same thread", () => {
     const { name, segment } = createMany("nested");
@@ -188,6 +194,7 @@ async function eventually<T>(action: () => T): Promise<T> {
     try {
       return action();
     } catch (error) {
-      if (!(error instanceof MemblastError) || error.code !== "LOCKED" || performance.now() > end) throw error;
+      if (!(error instanceof MemblastError) || error.code !== "LOCKED" || performance.now() > end)
+        throw error;
     }
 }

@@ -10,7 +10,14 @@ const imageBytes = 4096 + 40; // the last block is cut short
 const spec = { schemaText: '{"test":true}', imageBytes, metaOffset: 0 };
 const page = 4096;
 /** Where the parts of this segment lie: memblast.h. */
-const offsets = { header: 0, hot: page, redo: 2 * page, table: 3 * page, working: 4 * page, committed: 6 * page };
+const offsets = {
+  header: 0,
+  hot: page,
+  redo: 2 * page,
+  table: 3 * page,
+  working: 4 * page,
+  committed: 6 * page,
+};
 const blockCount = 65;
 
 let name: string;
@@ -108,7 +115,11 @@ describe("verify", () => {
     commit(3);
     commit(40);
     segment.verify();
-    expect(whileFlipped(offsets.table + 8 * 5, damage)).toContainEqual({ part: "version table", offset: 5 * 64, bytes: 64 });
+    expect(whileFlipped(offsets.table + 8 * 5, damage)).toContainEqual({
+      part: "version table",
+      offset: 5 * 64,
+      bytes: 64,
+    });
   });
 
   test("finds the same changes in both images, and holes that leave zeros everywhere", () => {
@@ -119,7 +130,15 @@ describe("verify", () => {
     expect(damage()).toEqual([{ part: "both images", offset: 640, bytes: 64 }]);
     flip(offsets.working + 700);
     flip(offsets.committed + 700);
-    const punch = Bun.spawnSync(["fallocate", "-p", "-o", `${offsets.working}`, "-l", `${page}`, placeOf(name).data]);
+    const punch = Bun.spawnSync([
+      "fallocate",
+      "-p",
+      "-o",
+      `${offsets.working}`,
+      "-l",
+      `${page}`,
+      placeOf(name).data,
+    ]);
     if (punch.exitCode !== 0) return; // no such tool here
     expect(damage()).toEqual([{ part: "working image", offset: 0, bytes: page }]);
     Bun.spawnSync(["fallocate", "-p", "-o", "0", "-l", `${8 * page}`, placeOf(name).data]);
@@ -148,7 +167,8 @@ describe("verify", () => {
     commit(5, 6);
     segment.verify();
     flip(offsets.committed + 5 * 64);
-    for (let i = 0; i < 3; i++) expect(damage()).toEqual([{ part: "committed image", offset: 320, bytes: 64 }]);
+    for (let i = 0; i < 3; i++)
+      expect(damage()).toEqual([{ part: "committed image", offset: 320, bytes: 64 }]);
     commit(6);
     expect(damage()).toEqual([{ part: "committed image", offset: 320, bytes: 64 }]);
     commit(5);
@@ -165,7 +185,9 @@ describe("verify", () => {
       const found = whileFlipped(offsets.committed + at, () => reader.verify().damage);
       expect(found.map((each) => [each.part, each.offset])).toEqual([["committed image", at - (at % 64)]]);
     }
-    expect(whileFlipped(100, () => reader.verify().damage)).toEqual([{ part: "header", offset: 0, bytes: page }]);
+    expect(whileFlipped(100, () => reader.verify().damage)).toEqual([
+      { part: "header", offset: 0, bytes: page },
+    ]);
     expect(whileFlipped(offsets.working, () => reader.verify().damage)).toEqual([]);
   });
 

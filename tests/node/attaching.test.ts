@@ -63,7 +63,13 @@ describe("attach with expectations", () => {
   });
 
   test("unknown options, and ones of the wrong kind, are refused", async () => {
-    for (const options of [{ size: 3 }, { mode: "w" }, { shape: 3 }, { writers: "all" }, { lockTimeoutMs: -1 }])
+    for (const options of [
+      { size: 3 },
+      { mode: "w" },
+      { shape: 3 },
+      { writers: "all" },
+      { lockTimeoutMs: -1 },
+    ])
       expect(await codeOf(() => attach(name, options as AttachOptions))).toBe("INVALID_OPTION");
   });
 });

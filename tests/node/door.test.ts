@@ -303,8 +303,8 @@ describe("the door", () => {
     ["", "this machine"],
   ])("%s counts as %s", (remote, address) => expect(addressOf(remote)).toBe(address));
 
-  test("a second node of the same name is refused while the first is there, and the first does not notice", async () => {
-    await using server = await start("s", { listen: 0, shape: [8] });
+  test("with uniqueNames, a second node of the same name is refused while the first is there, and the first does not notice", async () => {
+    await using server = await start("s", { listen: 0, shape: [8], uniqueNames: true });
     server.on("error", () => {});
     let disconnects = 0;
     server.on("disconnect", () => disconnects++);

@@ -30,7 +30,11 @@ describe("raw views of a transaction", () => {
 describe("harm done to the file of a node", () => {
   test("verify() names array and bytes", async () => {
     const name = uniqueName("damage");
-    await using node = await start(name, { shape, arrays: { w: { shape: [100], dtype: "u8" } }, share: true });
+    await using node = await start(name, {
+      shape,
+      arrays: { w: { shape: [100], dtype: "u8" } },
+      share: true,
+    });
     node.write((a, tx) => {
       a.fill(1);
       tx.array("w").fill(2);

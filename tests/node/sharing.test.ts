@@ -11,7 +11,9 @@ const shape = [4, 8];
 
 /** Cells of the main array that an update says may have changed. */
 function rowsOf(update: Update): number[] {
-  return update.regions.flatMap(({ start: [row], shape: [rows] }) => Array.from({ length: rows! }, (_, i) => row! + i));
+  return update.regions.flatMap(({ start: [row], shape: [rows] }) =>
+    Array.from({ length: rows! }, (_, i) => row! + i),
+  );
 }
 
 function cellsOf(node: Node): number[][] {
@@ -24,7 +26,10 @@ describe("many writers", () => {
     await using first = await start(name, { shape, share: true, writers: "many" });
     await using second = await attach(name, { mode: "rw" });
     const seen: { who: string; rows: number[]; meta: unknown }[] = [];
-    for (const [who, node] of [["first", first], ["second", second]] as const)
+    for (const [who, node] of [
+      ["first", first],
+      ["second", second],
+    ] as const)
       node.onUpdate((update) => seen.push({ who, rows: rowsOf(update), meta: update.meta }));
     await Bun.sleep(20);
     expect(first.write((a, tx) => (a.set(0, 0, 1), (tx.meta = "one")))).toBe(1);
@@ -47,7 +52,11 @@ describe("many writers", () => {
     second.write((a) => a.fill(1));
     first.read((a, view) => {
       second.write((other) => other.fill(2));
-      expect([view.version, a.get(3, 7), first.read((b, inner) => [inner.version, b.get(0, 0)])]).toEqual([1, 1, [1, 1]]);
+      expect([view.version, a.get(3, 7), first.read((b, inner) => [inner.version, b.get(0, 0)])]).toEqual([
+        1,
+        1,
+        [1, 1],
+      ]);
     });
     expect(first.read((a, view) => [view.version, a.get(3, 7)])).toEqual([2, 2]);
   });
@@ -67,7 +76,11 @@ describe("many writers", () => {
       second.write((a) => a.set(0, 0, codes.length));
     }
     expect(codes).toEqual(["NESTED_WRITE", "NESTED_WRITE", "ASYNC_CALLBACK"]);
-    expect(() => first.write(() => { throw new Error("boom"); })).toThrow("boom");
+    expect(() =>
+      first.write(() => {
+        throw new Error("boom");
+      }),
+    ).toThrow("boom");
     expect(second.write((a) => a.set(1, 1, 1))).toBe(4);
     expect(cellsOf(first)[0]![0]).toBe(3);
   });
@@ -88,7 +101,10 @@ describe("many writers", () => {
     for (let i = 1; i <= 5; i++) {
       child.say(`${i * 10}`);
       expect(await child.line()).toBe(`version ${2 * i - 1}`);
-      await until(() => follower.read((a) => a.get(i * 10, 0)) === i * 10, "the follower has what the child wrote");
+      await until(
+        () => follower.read((a) => a.get(i * 10, 0)) === i * 10,
+        "the follower has what the child wrote",
+      );
       source.write((a) => a.set(0, 0, i));
       await until(() => follower.read((a) => a.get(0, 0)) === i, "the follower has what the source wrote");
     }
@@ -99,6 +115,32 @@ describe("many writers", () => {
     for (let i = 1; i <= 5; i++) expect(deltas).toContain(`${i * 10}`);
     expect(follower.stats().links[0]!.repairs).toBe(0);
   }, 20_000);
+
+  test("a follower whose memory somebody else keeps locked says so, and catches up afterwards", async () => {
+    await using server = await start("server", { shape: [64], listen: 0 });
+    const name = uniqueName("held");
+    const errors: string[] = [];
+    await using follower = await start(name, {
+      server: server.addresses[0]!,
+      shape: [64],
+      share: true,
+      writers: "many",
+      lockTimeoutMs: 20,
+      reconnect: { minMs: 1, maxMs: 10 },
+    });
+    follower.on("error", (error) => errors.push(error.code));
+    await follower.ready;
+    await using holder = new Child("hold.ts", [name, 5, 1000]);
+    await holder.line();
+    holder.say("go");
+    expect([await holder.line(), await holder.line()]).toEqual(["waiting", "writing"]);
+    server.write((a) => a.set(63, 7));
+    await until(() => errors.length > 2, "the follower cannot write");
+    holder.say("commit");
+    await until(() => follower.read((a) => a.get(63)) === 7, "it has caught up");
+    expect(new Set(errors)).toEqual(new Set(["LOCKED"]));
+    expect(follower.read((a) => a.get(0))).toBe(5); // which the holder wrote
+  });
 
   test("needs share, and a mode of its own", async () => {
     expect(await codeOf(() => start("x", { shape, writers: "many" }))).toBe("INVALID_OPTION");
@@ -119,7 +161,9 @@ describe("a node that comes second", () => {
     owner.write((a) => a.set(2, 2, 22));
     await until(() => follower.read((a) => a.get(2, 2)) === 22, "it passes on what the owner writes");
     expect(await codeOf(() => second.write(() => {}))).toBe("READ_ONLY");
-    expect(await codeOf(() => start(name, { shape: [9], share: true, ifExists: "attach" }))).toBe("SCHEMA_MISMATCH");
+    expect(await codeOf(() => start(name, { shape: [9], share: true, ifExists: "attach" }))).toBe(
+      "SCHEMA_MISMATCH",
+    );
     const following = { shape, share: true, ifExists: "attach", server: second.addresses[0]! } as const;
     expect(await codeOf(() => start(name, following))).toBe("EXISTS");
   });
@@ -133,7 +177,9 @@ describe.skipIf(!canCrash)("a node that is killed in the middle of a commit", ()
     let follower: Node | null = null;
     try {
       for (const step of [3, 5, 6, 7, 8]) {
-        await using dying = new Child("../../node/children/dying.ts", [name, address, step], { env: crashEnvironment() });
+        await using dying = new Child("../../node/children/dying.ts", [name, address, step], {
+          env: crashEnvironment(),
+        });
         const version = Number(await dying.line());
         follower ??= await start("follower", {
           server: address,
@@ -148,10 +194,18 @@ describe.skipIf(!canCrash)("a node that is killed in the middle of a commit", ()
         await dying.exited;
         expect(dying.signal).toBe("SIGKILL");
 
-        await using successor = await start(name, { shape: [64, 8], share: true, persist: true, listen: address });
+        await using successor = await start(name, {
+          shape: [64, 8],
+          share: true,
+          persist: true,
+          listen: address,
+        });
         const newest = successor.version[name]!;
         expect([version, version + 1]).toContain(newest);
-        await until(() => followed() === newest && follower!.stats().links[0]!.connected, "it has what the successor has");
+        await until(
+          () => followed() === newest && follower!.stats().links[0]!.connected,
+          "it has what the successor has",
+        );
         expect(cellsOf(follower)).toEqual(cellsOf(successor));
         expect(updates.map((update) => [update.full, rowsOf(update)])).toEqual(
           newest === version ? [] : [[false, [step, step + 1]]],

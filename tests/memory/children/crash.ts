@@ -3,7 +3,9 @@ import { dlopen } from "bun:ffi";
 import { Segment } from "../../../src/memory/segment.ts";
 
 const [name, step, value, how] = process.argv.slice(2) as [string, string, string, "commit" | "rollback"];
-const { symbols } = dlopen(process.env.MEMBLAST_LIBRARY!, { mb_crash_set: { args: ["u32"], returns: "i64" } });
+const { symbols } = dlopen(process.env.MEMBLAST_LIBRARY!, {
+  mb_crash_set: { args: ["u32"], returns: "i64" },
+});
 using segment = Segment.attach(name, { mode: "rw" });
 const cells = new Float64Array(segment.buffer("working", 0, segment.imageBytes));
 symbols.mb_crash_set(Number(step));

@@ -1,0 +1,38 @@
+import { check } from "./failure.ts";
+import { library } from "./library.ts";
+
+/** Byte runs of an image, pairs (offset, bytes), that changed after some version, and the version that they lead to. */
+export interface Changed {
+  readonly version: number;
+  readonly runs: Float64Array<ArrayBuffer>;
+}
+
+/** Asks the version table; keeps the room that the largest answer so far needed. */
+export class Changes {
+  #runs = new Float64Array(2 * 512);
+  readonly #info = new Float64Array(1);
+
+  /** A negative number where the library refuses; `clip` has sorted, disjoint pairs, null stands for everything. */
+  since(handle: number, version: number, clip: Float64Array | null): Changed | number {
+    const clips = clip ? clip.length / 2 : 0;
+    for (;;) {
+      const capacity = this.#runs.length / 2;
+      const count = library.changedSince(handle, version, clip, clips, this.#runs, capacity, this.#info);
+      if (count < 0) return count;
+      if (count <= capacity) return { version: this.#info[0]!, runs: this.#runs.slice(0, 2 * count) };
+      this.#runs = new Float64Array(4 * count);
+    }
+  }
+}
+
+/** `into` = the bytes of `runs` (offset, bytes) of the memory at `from`, one after the other. INVALID_REGION */
+export function gather(
+  runs: Float64Array,
+  into: Uint8Array,
+  from: number | Uint8Array,
+  fromBytes: number,
+): void {
+  if (runs.length === 0) return;
+  const count = library.gather(into, into.byteLength, from, fromBytes, runs, runs.length / 2);
+  check(count, "gather bytes of a segment");
+}
