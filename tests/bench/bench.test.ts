@@ -5,7 +5,9 @@ import { memoryBenches } from "./memory.ts";
 import { networkBenches } from "./network.ts";
 
 // Tiny: that each bench runs, and measures something. How fast is for `bun run bench` to say.
-test.each([...memoryBenches, ...networkBenches, ...duckdbBenches].map((bench) => [bench.name, bench] as const))(
+test.each(
+  [...memoryBenches, ...networkBenches, ...duckdbBenches].map((bench) => [bench.name, bench] as const),
+)(
   "%s gives a figure",
   async (_, bench) => {
     const figure = await measure(bench, 1, 2);

@@ -1,0 +1,107 @@
+/* Transactions against a table kept by hand: which blocks changed, in which version, and what a reader is told.
+ *
+ *   u8 size (0 mod 16: large) | u24 image bytes | steps: u8 what, u24 offset, u16 length, u8 value */
+#include "fuzz.h"
+
+typedef struct {
+  mb_segment *s;
+  uint8_t *working, *committed, *touched; /* bytes; a flag per block */
+  uint64_t *stamp, version;
+} diff_model;
+
+static uint64_t diff_block_start(const mb_segment *s, uint64_t block) { return block << s->block_shift; }
+
+static uint64_t diff_block_end(const mb_segment *s, uint64_t block) {
+  const uint64_t end = (block + 1) << s->block_shift;
+  return end < s->image_bytes ? end : s->image_bytes;
+}
+
+static bool diff_differs(const diff_model *m, uint64_t block) {
+  const uint64_t from = diff_block_start(m->s, block);
+  return memcmp(m->working + from, m->committed + from, diff_block_end(m->s, block) - from) != 0;
+}
+
+static void diff_write(diff_model *m, uint64_t at, uint64_t bytes, uint8_t value, bool alternates) {
+  for (uint64_t i = at; i < at + bytes; i++) m->s->working[i] = m->working[i] = alternates && i % 128 < 64 ? m->committed[i] : value;
+  mb_touch_range(m->s, at, bytes);
+  for (uint64_t i = at; i < at + bytes; i++) m->touched[i >> m->s->block_shift] = 1;
+}
+
+static void diff_commit(diff_model *m) {
+  uint64_t changed = 0;
+  for (uint64_t b = 0; b < m->s->block_count; b++) changed += m->touched[b] && diff_differs(m, b);
+  REQUIRE(mb_commit(m->s) == (int64_t)changed);
+  if (changed) m->version++;
+  for (uint64_t b = 0; b < m->s->block_count; b++)
+    if (m->touched[b] && diff_differs(m, b)) m->stamp[b] = m->version;
+  memcpy(m->committed, m->working, m->s->image_bytes);
+}
+
+static void diff_end(diff_model *m, bool throws) {
+  if (throws) {
+    REQUIRE(mb_rollback(m->s) == 0);
+    memcpy(m->working, m->committed, m->s->image_bytes);
+  } else {
+    diff_commit(m);
+  }
+  memset(m->touched, 0, m->s->block_count);
+  REQUIRE(mb_version(m->s) == (int64_t)m->version);
+  REQUIRE(memcmp(m->s->working, m->working, m->s->image_bytes) == 0);
+  REQUIRE(memcmp(m->s->committed, m->committed, m->s->image_bytes) == 0);
+  REQUIRE(mb_begin(m->s) == 0);
+}
+
+/* What has changed since, clipped to one stretch, byte by byte. */
+static void diff_ask(diff_model *m, uint64_t since, uint64_t at, uint64_t bytes) {
+  mb_segment *s = m->s;
+  const double clip[2] = {(double)at, (double)bytes};
+  const uint64_t capacity = s->block_count;
+  double *runs = fuzz_exact(16 * capacity), info[1];
+  const int64_t count = mb_changed_since(s, since, clip, 1, runs, capacity, info);
+  REQUIRE(count >= 0 && count <= (int64_t)capacity && info[0] == (double)m->version);
+  fuzz_runs_are_sound(runs, count, s->image_bytes);
+  uint64_t i = 0;
+  for (uint64_t b = at >> s->block_shift; b < s->block_count && diff_block_start(s, b) < at + bytes; b++) {
+    const uint64_t low = diff_block_start(s, b), high = diff_block_end(s, b);
+    const double from = (double)(low > at ? low : at), to = (double)(high < at + bytes ? high : at + bytes);
+    while (i < (uint64_t)count && runs[2 * i] + runs[2 * i + 1] <= from) i++;
+    const bool named = i < (uint64_t)count && runs[2 * i] < to;
+    REQUIRE(named == (m->stamp[b] > since));
+    if (named) REQUIRE(runs[2 * i] <= from && runs[2 * i] + runs[2 * i + 1] >= to);
+  }
+  free(runs);
+}
+
+static void diff_copy(diff_model *m, uint64_t at, uint64_t bytes) {
+  uint8_t *copy = fuzz_exact(bytes);
+  REQUIRE(mb_snapshot(m->s, copy, at, bytes) == (int64_t)m->version);
+  REQUIRE(memcmp(copy, m->committed + at, bytes) == 0);
+  free(copy);
+}
+
+int fuzz_diff(const uint8_t *data, size_t bytes) {
+  fuzz_input in = {data, bytes};
+  const uint64_t most = fuzz_number(&in, 1) % 16 == 0 ? 300000 : 6000;
+  diff_model m = {fuzz_private(1 + fuzz_number(&in, 3) % most), NULL, NULL, NULL, NULL, 0};
+  m.working = fuzz_exact(m.s->image_bytes);
+  m.committed = fuzz_exact(m.s->image_bytes);
+  m.touched = fuzz_exact(m.s->block_count);
+  m.stamp = fuzz_exact(8 * (uint64_t)m.s->block_count);
+  REQUIRE(mb_begin(m.s) == 0);
+  for (int step = 0; step < 200 && in.left; step++) {
+    const uint64_t what = fuzz_number(&in, 1), at = fuzz_number(&in, 3) % m.s->image_bytes;
+    const uint64_t room = m.s->image_bytes - at, length = 1 + fuzz_number(&in, 2) % room;
+    if (what % 8 < 4) diff_write(&m, at, length, (uint8_t)fuzz_number(&in, 1), what & 16);
+    else if (what % 8 < 6) diff_end(&m, what % 8 == 5 && what & 16);
+    else if (what % 8 == 6) diff_ask(&m, what / 8 % (m.version + 2), at, length);
+    else diff_copy(&m, at, length);
+  }
+  diff_end(&m, false);
+  diff_ask(&m, 0, 0, m.s->image_bytes);
+  mb_segment_close(m.s);
+  free(m.working);
+  free(m.committed);
+  free(m.touched);
+  free(m.stamp);
+  return 0;
+}
