@@ -16,12 +16,11 @@ describe("the models are of this C library", () => {
     },
   );
 
-  test.skipIf(!Bun.which("cpp")).each(stepPairs().map((pair) => [pair.name, pair] as const))(
-    "%s in commit.pml",
-    (_, { c, model }) => {
+  // Without a preprocessor there is nothing to compare, and nothing to make the pairs from.
+  for (const { name, c, model } of Bun.which("cpp") ? stepPairs() : [])
+    test(`${name} in commit.pml`, () => {
       expect(model).toEqual(c);
-    },
-  );
+    });
 
   test("every fence of the protocol is in a model", () => {
     expect(unknownFences()).toEqual([
