@@ -13,6 +13,8 @@
 #include "memory.h"
 #include "reading.h"
 
+#include <glob.h>
+
 uint64_t check_seed;
 
 static const struct {
@@ -52,6 +54,16 @@ static bool is_wanted(const char *name, int argc, char **argv) {
   return argc < 2;
 }
 
+/* A test that is cut off leaves its files. */
+static void clean_up(pid_t child) {
+  char pattern[64];
+  glob_t files;
+  snprintf(pattern, sizeof pattern, "/dev/shm/memblast-c-*-%d*", (int)child);
+  if (glob(pattern, 0, NULL, &files) != 0) return;
+  for (size_t i = 0; i < files.gl_pathc; i++) unlink(files.gl_pathv[i]);
+  globfree(&files);
+}
+
 static bool passes(void (*run)(void)) {
   fflush(NULL);
   const pid_t child = fork();
@@ -62,6 +74,7 @@ static bool passes(void (*run)(void)) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
+  if (child > 0) clean_up(child);
   if (child > 0 && WIFSIGNALED(status)) fprintf(stderr, "killed by signal %d\n", WTERMSIG(status));
   return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
