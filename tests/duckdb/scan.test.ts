@@ -1,3 +1,4 @@
+import { clean } from "../../src/memory/listing.ts";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { DuckDBInstance, type DuckDBConnection } from "@duckdb/node-api";
 import fc from "fast-check";
@@ -203,6 +204,7 @@ test("one version while another process commits as fast as it can", async () => 
   }
   child.kill("SIGKILL");
   await child.exited;
+  expect(clean({ names: [name] })).toEqual([name]);
 }, 20_000);
 
 describe("the end of things in the middle of a scan", () => {

@@ -1,3 +1,4 @@
+import { clean } from "../../src/memory/listing.ts";
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { placeOf } from "../../src/memory/place.ts";
@@ -116,6 +117,11 @@ describe.skipIf(!canCrash)("a writer that is killed", () => {
 
 test("whoever takes over an owned segment rings, also where nothing was to be mended", async () => {
   const name = uniqueName("ring");
+  await takeOverAndRing(name);
+  expect(clean({ names: [name] })).toEqual([name]); // the watcher was the last user, and was killed
+});
+
+async function takeOverAndRing(name: string): Promise<void> {
   const owner = Segment.create(name, spec);
   await using watcher = new Child("wakes.ts", [name]);
   expect(await watcher.line()).toBe("ready");
@@ -127,4 +133,4 @@ test("whoever takes over an owned segment rings, also where nothing was to be me
   using next = Segment.attach(name, { mode: "rw" });
   expect(next.recovery).toBe("clean");
   expect(await watcher.line()).toBe("woken: version 1");
-});
+}
