@@ -76,7 +76,7 @@ export class Search implements Disposable {
     const { text } = await run(["./pan", "-m100000", "-w24"], folder);
     rmSync(folder, { recursive: true });
     const errors = /errors: (\d+)/.exec(text)?.[1];
-    const states = Number(/(\d+) states, stored/.exec(text)?.[1] ?? NaN);
+    const states = Number(/([\d.e+]+) states, stored/.exec(text)?.[1] ?? NaN);
     const isWhole = !/search not completed|max search depth too small|out of memory/i.test(text);
     if (errors === undefined || Number.isNaN(states) || (errors === "0" && !isWhole))
       throw new Error(`Spin did not finish ${macros(one).join(" ")}:\n${text.slice(0, 4000)}`);

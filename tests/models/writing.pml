@@ -26,7 +26,7 @@ inline mb_collect_all() {
 
 inline redo_fill(s) {
   REDO(redo_runs = runs);
-  REDO(redo_seq_before = redo_seq; redo_seq = s);
+  REDO(redo_seq_before = (redo_seq == s -> redo_seq_before : redo_seq); redo_seq = s);
   REDO(redo_crc = CRC(s, runs));
 }
 
