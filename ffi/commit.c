@@ -117,6 +117,7 @@ MB_EXPORT int64_t mb_begin(mb_segment *s) {
 MB_EXPORT int64_t mb_commit(mb_segment *s) {
   if (!s->in_write) return MB_E_NOT_IN_WRITE;
   s->in_write = false;
+  mb_exact_begin(s);
   mb_collect_touched(s);
   if (mb_guard_hit(s->guard_slot)) return MB_E_TRUNCATED;
   if (s->run_count == 0) {
@@ -132,6 +133,7 @@ MB_EXPORT int64_t mb_commit(mb_segment *s) {
   int64_t blocks = 0;
   for (uint32_t i = 0; i < s->run_count; i++) blocks += s->runs[i].count;
   commit_finish(s, seq);
+  mb_exact_end(s, (seq + 1) / 2);
   /* A wake is a system call. Most commits leave it to mb_ring, called once per turn of the event loop; a loop that never yields
    * rings every 1,024 commits. Counting waiters instead would need write permission in every reader. */
   if (++s->unrung == 1024) commit_wake(s);

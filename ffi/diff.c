@@ -41,7 +41,9 @@ static void diff_blocks(mb_segment *s, uint32_t block, uint32_t end) {
     uint64_t at = (uint64_t)block << s->block_shift, bytes = mb_block_bytes(s);
     if (at + bytes > s->image_bytes) bytes = s->image_bytes - at;
     const uint8_t *w = s->working + at, *c = s->committed + at;
-    if (bytes == 64 ? diff_block64(w, c) : memcmp(w, c, bytes) != 0) diff_push(s, block, 1);
+    if (!(bytes == 64 ? diff_block64(w, c) : memcmp(w, c, bytes) != 0)) continue;
+    diff_push(s, block, 1);
+    if (s->exact) mb_exact_add(s, at, bytes);
   }
 }
 

@@ -7,7 +7,7 @@
 
 #include "platform.h"
 
-#define MB_ABI 2 /* checked by the loader: rises with every change of a signature below */
+#define MB_ABI 3 /* checked by the loader: rises with every change of a signature below */
 
 enum mb_error {
   MB_E_NOT_WRITER = -10001,   /* the segment was attached for reading */

@@ -60,7 +60,7 @@ static inline unsigned mb_lowest_bit(uint32_t word) { return (unsigned)__builtin
 #ifdef __x86_64__ /* what the other half of this file says by hand */
 _Static_assert(O_NOFOLLOW == 0400000 && O_CLOEXEC == 02000000 && O_TMPFILE == (020000000 | 0200000) && O_NONBLOCK == 04000, "open");
 _Static_assert(MADV_DONTFORK == 10 && F_OFD_GETLK == 36 && F_OFD_SETLK == 37 && SYS_fstat == 5 && SYS_futex == 202, "calls");
-_Static_assert(RTLD_NOW == 2 && RTLD_NOLOAD == 4 && MADV_HUGEPAGE == 14, "memory and libraries");
+_Static_assert(RTLD_NOW == 2 && RTLD_NOLOAD == 4 && MADV_HUGEPAGE == 14 && MAP_NORESERVE == 0x4000, "memory and libraries");
 _Static_assert(SA_SIGINFO == 4 && SA_ONSTACK == 0x08000000 && SA_NODEFER == 0x40000000 && SIG_SETMASK == 2, "signals");
 _Static_assert(sizeof(struct stat) == 144 && offsetof(struct stat, st_mode) == 24 && offsetof(struct stat, st_size) == 48, "stat");
 _Static_assert(sizeof(struct flock) == 32 && offsetof(struct flock, l_start) == 8, "flock");
@@ -117,6 +117,7 @@ enum { EPERM = 1, ENOENT = 2, EINTR = 4, EBADF = 9, EAGAIN = 11, ENOMEM = 12, EA
 #define MAP_PRIVATE 2
 #define MAP_FIXED 16
 #define MAP_ANONYMOUS 32
+#define MAP_NORESERVE 0x4000
 #define MAP_FAILED ((void *)-1)
 #define MADV_DONTFORK 10
 #define MADV_HUGEPAGE 14

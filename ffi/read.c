@@ -10,6 +10,7 @@
 
 #define READ_TRIES 3
 #define READ_STUCK 64
+#define READ_HOPELESS 1024 /* looks at one odd seq that lead nowhere: nobody is at work there */
 #define READ_ROUNDS 65536
 
 typedef struct {
@@ -31,6 +32,24 @@ static bool read_valid(const mb_segment *s, const read_latch *latch) {
   mb_fence_acquire();
   if (latch->odd) return mb_load_relaxed(&s->hot->begin) <= latch->seq;
   return mb_load_relaxed(&s->hot->seq) == latch->seq;
+}
+
+/* No copy of working will be valid any more: begin never falls. An honest writer has raised seq before it passes it, so a look before
+ * the copy only saves the copy; in a damaged file both stay as they are, and every try would copy everything for nothing. */
+static bool read_past(const mb_segment *s, const read_latch *latch) {
+  return latch->odd && mb_load_relaxed(&s->hot->begin) > latch->seq;
+}
+
+typedef struct {
+  uint64_t seq;
+  uint32_t looks;
+} read_patience;
+
+/* How often this very seq was found before, without a break. */
+static uint32_t read_again(read_patience *patience, const read_latch *latch) {
+  patience->looks = latch->seq == patience->seq ? patience->looks + 1 : 0;
+  patience->seq = latch->seq;
+  return patience->looks;
 }
 
 /* Half of a version may be stamped while seq is odd; the redo page has the whole of it. Copied, because it may change. Who has that
@@ -80,6 +99,7 @@ static void read_mend(const mb_segment *s, uint64_t since, uint8_t *into, uint64
 /* One try of the latch read over the whole range. */
 static bool read_whole(const mb_segment *s, read_latch *latch, uint8_t *into, uint64_t offset, uint64_t bytes) {
   *latch = read_open(s);
+  if (read_past(s, latch)) return false;
   memcpy(into, latch->image + offset, bytes);
   return read_valid(s, latch);
 }
@@ -91,14 +111,13 @@ static int64_t read_done(const mb_segment *s, const read_latch *latch, int64_t r
 
 /* Invariant of the loop: where `based`, every byte of `into` is committed's but for blocks stamped after `since`. */
 static int64_t read_mending(const mb_segment *s, uint8_t *into, uint64_t offset, uint64_t bytes, bool based, uint64_t since) {
-  uint64_t stuck_seq = 0;
-  uint32_t stuck = 0;
+  read_patience patience = {0, 0};
   for (int i = 0; i < READ_ROUNDS; i++) {
     read_latch latch = read_open(s);
     if (latch.odd) {
-      stuck = latch.seq == stuck_seq ? stuck + 1 : 0;
-      stuck_seq = latch.seq;
-      if (stuck < READ_STUCK) {
+      uint32_t looks = read_again(&patience, &latch);
+      if (looks == READ_HOPELESS) break;
+      if (looks < READ_STUCK || read_past(s, &latch)) {
         sched_yield();
         continue;
       }
@@ -144,8 +163,8 @@ static bool read_piece(const mb_segment *s, const double *piece, uint64_t into_b
 /* The same for parts of the image: `into` has `count` pieces (image offset, offset in `into`, bytes), all of them of version `since`. */
 MB_EXPORT int64_t mb_refresh_pieces(mb_segment *s, uint8_t *into, uint64_t into_bytes, uint64_t since, const double *pieces,
                                     uint64_t count) {
-  uint64_t offset, at, bytes, stuck_seq = 0;
-  uint32_t stuck = 0;
+  uint64_t offset, at, bytes;
+  read_patience patience = {0, 0};
   int64_t lost = mb_segment_lost(s);
   if (lost) return lost;
   bool based = since > 0 && since <= read_open(s).version;
@@ -153,9 +172,9 @@ MB_EXPORT int64_t mb_refresh_pieces(mb_segment *s, uint8_t *into, uint64_t into_
     read_latch latch = read_open(s);
     if (based && latch.version == since) return read_done(s, &latch, (int64_t)since);
     if (latch.odd) {
-      stuck = latch.seq == stuck_seq ? stuck + 1 : 0;
-      stuck_seq = latch.seq;
-      if (stuck < READ_STUCK) {
+      uint32_t looks = read_again(&patience, &latch);
+      if (looks == READ_HOPELESS) break;
+      if (looks < READ_STUCK || read_past(s, &latch)) {
         sched_yield();
         continue;
       }
@@ -184,11 +203,16 @@ MB_EXPORT int64_t mb_changed_since(mb_segment *s, uint64_t since, const double *
     clip = whole;
     clip_count = 1;
   }
+  read_patience patience = {0, 0};
   for (int i = 0; i < READ_ROUNDS; i++) {
     mb_redo redo;
     read_latch latch = read_open(s);
     uint64_t count = 0, last_end = 0;
-    if (!read_redo(s, &latch, since, &redo)) continue;
+    if (read_past(s, &latch) || !read_redo(s, &latch, since, &redo)) { /* a page that is there stays, unless seq goes on */
+      if (read_again(&patience, &latch) == READ_HOPELESS) break;
+      sched_yield();
+      continue;
+    }
     for (uint64_t c = 0; c < clip_count; c++) {
       uint64_t low, length, high;
       if (!mb_whole(clip[2 * c], &low) || !mb_whole(clip[2 * c + 1], &length) || !mb_inside(low, length, s->image_bytes))

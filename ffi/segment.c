@@ -37,9 +37,13 @@ static int64_t segment_notes(mb_segment *s) {
   return s->touched && s->touched_summary && s->runs ? 0 : -ENOMEM;
 }
 
+static uint64_t segment_overlay_bytes(const mb_segment *s) { return s->bytes - s->overlay_offset; }
+
 MB_EXPORT int64_t mb_segment_close(mb_segment *s) {
   mb_disown(MB_OWN_SEGMENT, (int64_t)(uintptr_t)s);
   mb_guard_remove(s->guard_slot);
+  mb_guard_remove(s->overlay_slot);
+  if (s->overlay) munmap(s->overlay, segment_overlay_bytes(s));
   if (s->base) munmap(s->base, s->bytes);
   if (s->fd >= 0) close(s->fd);
   free(s->schema);
@@ -48,14 +52,15 @@ MB_EXPORT int64_t mb_segment_close(mb_segment *s) {
   free(s->runs);
   free(s->known_crc);
   free(s->known_stamp);
+  mb_exact_close(s);
   free(s);
   return 0;
 }
 
 /* Leaves the memory mapped when the segment is closed: somebody else holds a view of it that nobody can take back. */
 MB_EXPORT int64_t mb_segment_keep_mapped(mb_segment *s) {
-  s->base = NULL;
-  s->guard_slot = -1;
+  s->base = s->overlay = NULL;
+  s->guard_slot = s->overlay_slot = -1;
   return 0;
 }
 
@@ -66,7 +71,7 @@ static int64_t segment_abandon(mb_segment *s, int64_t error) {
 
 static mb_segment *segment_new(void) {
   mb_segment *s = calloc(1, sizeof *s);
-  if (s) s->fd = s->guard_slot = -1;
+  if (s) s->fd = s->guard_slot = s->overlay_slot = -1;
   return s;
 }
 
@@ -77,8 +82,9 @@ static int64_t segment_map(mb_segment *s, uint64_t bytes, int protection) {
   s->base = base;
   s->bytes = bytes;
   madvise(base, bytes, MADV_DONTFORK); /* a child must not keep the memory, or write it */
-  if (s->fd >= 0) s->guard_slot = mb_guard_add(base, bytes);
-  return 0;
+  if (s->fd < 0) return 0;
+  s->guard_slot = mb_guard_add(base, bytes);
+  return s->guard_slot < 0 ? -ENOMEM : 0; /* unguarded, the first lost page would kill the process */
 }
 
 static int64_t segment_keep_schema(mb_segment *s, const uint8_t *schema, uint64_t bytes) {
@@ -144,6 +150,7 @@ MB_EXPORT int64_t mb_segment_create(const char *directory, const char *path, con
   memset(&h, 0, sizeof h);
   int64_t error = mb_layout(&h, image_bytes, schema_bytes);
   if (error) return error;
+  if (meta_offset >= image_bytes) return MB_E_RANGE;
   mb_segment *s = segment_new();
   if (!s) return -ENOMEM;
   if (path) {
@@ -188,12 +195,14 @@ int64_t mb_check_file(int fd, struct stat *st) {
   return 0;
 }
 
+static bool segment_hit(const mb_segment *s) { return mb_guard_hit(s->guard_slot) || mb_guard_hit(s->overlay_slot); }
+
 /* 0, or for good: MB_E_TRUNCATED, the file lost pages; MB_E_STALE, it was removed from under us, and its name, if it is taken,
  * stands for another segment. One system call. */
 MB_EXPORT int64_t mb_segment_lost(mb_segment *s) {
   struct stat st;
   if (s->lost || s->fd < 0) return s->lost;
-  if (mb_guard_hit(s->guard_slot)) return s->lost = MB_E_TRUNCATED;
+  if (segment_hit(s)) return s->lost = MB_E_TRUNCATED;
   if (mb_fstat(s->fd, &st)) return mb_errno();
   if ((uint64_t)st.st_size < s->bytes) s->lost = MB_E_TRUNCATED;
   else if (st.st_nlink == 0) s->lost = MB_E_STALE;
@@ -252,6 +261,27 @@ MB_EXPORT int64_t mb_segment_attach(const char *path, int32_t writable, int64_t 
   return 0;
 }
 
+/* The committed image once more, mapped so that whatever is stored there stays with this handle: the page becomes its own, shows no
+ * later commit, and nobody else sees it; all others go on showing what is committed. A typed array cannot refuse a store, and on the
+ * mapping itself one would kill a reader, or change the image of everybody. Returns the address, always the same. Costs address
+ * space, and page tables where it is read (8 bytes for 4 KiB). Memory without a file has none: there it is the image itself. */
+MB_EXPORT int64_t mb_segment_overlay(mb_segment *s) {
+  if (s->fd < 0) return (int64_t)(uintptr_t)s->committed;
+  if (s->overlay) return (int64_t)(uintptr_t)s->overlay;
+  s->overlay_offset = (uint64_t)(s->committed - s->base);
+  uint64_t bytes = segment_overlay_bytes(s);
+  void *overlay = mmap(NULL, bytes, segment_read_write, MAP_PRIVATE | MAP_NORESERVE, s->fd, (off_t)s->overlay_offset);
+  if (overlay == MAP_FAILED) return mb_errno();
+  s->overlay_slot = mb_guard_add(overlay, bytes);
+  if (s->overlay_slot < 0) {
+    munmap(overlay, bytes);
+    return -ENOMEM;
+  }
+  madvise(overlay, bytes, MADV_DONTFORK);
+  s->overlay = overlay;
+  return (int64_t)(uintptr_t)overlay;
+}
+
 /* Takes over from a writer that is gone: 0: it left all whole, 1: its last commit was completed, 2: its unfinished transaction was
  * undone. Under the writer's lock only. Rings in any case: the last writer may have committed and died before it rang. */
 MB_EXPORT int64_t mb_segment_recover(mb_segment *s) {
@@ -289,7 +319,7 @@ MB_EXPORT int64_t mb_segment_field(mb_segment *s, int32_t field) {
     case 16: return (int64_t)(segment_now() - s->hot->lock_taken_ns);
     case 17: return (int64_t)s->features;
     case 18: return (int64_t)(uintptr_t)s->boot_id;
-    case 19: return mb_guard_hit(s->guard_slot);
+    case 19: return segment_hit(s);
     case 20: return (int64_t)s->bytes;
     default: return MB_E_RANGE;
   }

@@ -8,6 +8,7 @@
 #define MB_LEVELS_MAX 5 /* 64^4 > MB_BLOCKS_MAX, and the leaves */
 
 typedef struct { uint32_t block, count; } mb_run;
+typedef struct mb_exact mb_exact;
 
 typedef struct {
   uint8_t *base;
@@ -16,7 +17,9 @@ typedef struct {
   bool writable;   /* mapped for writing; who may write now is the lock's matter */
   bool in_write;
   int32_t lost;    /* what mb_segment_lost found */
-  int guard_slot;
+  int guard_slot, overlay_slot;
+  uint8_t *overlay; /* mb_segment_overlay; of what is in the file from overlay_offset on */
+  uint64_t overlay_offset;
   mb_hot *hot;
   mb_redo *redo;
   uint8_t *working, *committed, *schema;
@@ -32,6 +35,7 @@ typedef struct {
   mb_run *runs;
   uint32_t run_count, run_capacity;
   uint32_t unrung; /* commits since sleeping readers were last woken */
+  mb_exact *exact; /* what exact.c notes for those who ask; NULL: nobody does */
   /* What verify.c knows of the blocks: their checksums, and the versions that these are of. NULL before the first look. */
   uint32_t *known_crc;
   uint64_t *known_stamp, known_version;
@@ -48,6 +52,12 @@ uint32_t mb_header_crc(const uint8_t *bytes, uint64_t header_bytes);
 void mb_collect_touched(mb_segment *s);
 void mb_collect_all(mb_segment *s);
 void mb_touch_range(mb_segment *s, uint64_t offset, uint64_t bytes);
+
+/* exact.c */
+void mb_exact_begin(mb_segment *s);
+void mb_exact_add(mb_segment *s, uint64_t at, uint64_t bytes);
+void mb_exact_end(mb_segment *s, uint64_t version);
+void mb_exact_close(mb_segment *s);
 
 /* table.c */
 void mb_stamp(mb_segment *s, const mb_run *run, uint64_t version);
@@ -76,7 +86,9 @@ MB_EXPORT int64_t mb_segment_sign(mb_segment *s);
 MB_EXPORT int64_t mb_segment_keep_mapped(mb_segment *s);
 MB_EXPORT int64_t mb_segment_close(mb_segment *s);
 
-/* lock.c, notify.c */
+/* read.c, lock.c, notify.c */
+MB_EXPORT int64_t mb_changed_since(mb_segment *s, uint64_t since, const double *clip, uint64_t clip_count, double *runs,
+                                   uint64_t capacity, double *info);
 MB_EXPORT int64_t mb_lock_take(int32_t fd, int64_t byte, int32_t exclusive);
 MB_EXPORT int64_t mb_lock_drop(int32_t fd, int64_t byte);
 MB_EXPORT int64_t mb_lock_held(int32_t fd, int64_t byte);
@@ -104,6 +116,17 @@ static inline bool mb_whole(double given, uint64_t *into) {
   if (!(given >= 0) || given > 9007199254740991.0) return false;
   *into = (uint64_t)(int64_t)given;
   return true;
+}
+
+/* The first of `count` runs (offset, bytes; sorted, disjoint) that ends after `at`. */
+static inline uint64_t mb_first_run(const double *runs, uint64_t count, uint64_t at) {
+  uint64_t low = 0, high = count;
+  while (low < high) {
+    uint64_t middle = (low + high) / 2;
+    if (runs[2 * middle] + runs[2 * middle + 1] <= (double)at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 static inline bool mb_inside(uint64_t offset, uint64_t bytes, uint64_t limit) { return offset <= limit && bytes <= limit - offset; }

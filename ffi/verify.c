@@ -50,7 +50,9 @@ static void verify_header(mb_segment *s, verify_report *r) {
 /* Three places say which commit was the last: two against one, or all are doubtful. Returns what seq should be. */
 static uint64_t verify_words(mb_segment *s, verify_report *r) {
   const mb_hot *hot = s->hot;
-  const mb_redo *redo = s->redo;
+  mb_redo page = *s->redo; /* looked at as it is now, like in recover_forward */
+  const mb_redo *redo = &page;
+  mb_fence_acquire();
   uint64_t seq = hot->seq, begin = hot->begin, stamped = s->level[s->level_count - 1][0] * 2;
   uint64_t redone = redo->seq ? redo->seq + 1 : 0, truth = stamped == redone ? stamped : seq;
   bool redo_whole = redo->seq ? mb_redo_valid(redo, redo->seq, s->block_count) : redo->count == 0 && redo->crc == 0;

@@ -1,7 +1,7 @@
 /** Told which bytes of the image are about to be written: offset and length, both in bytes from the start of the image. */
 export type Touch = (byteOffset: number, byteLength: number) => void;
 
-/** Hands out a stretch of the image as a buffer of its own, which is taken back when the transaction ends. */
+/** Hands out a stretch of the image as a buffer of its own; of the working image, one that is taken back when the transaction ends. */
 export type Lend = (byteOffset: number, byteLength: number) => ArrayBuffer;
 
 /**
@@ -12,7 +12,7 @@ export type Lend = (byteOffset: number, byteLength: number) => ArrayBuffer;
 export class Lease {
   open: boolean;
   readonly touch: Touch | null;
-  /** Where raw views come from; null: from the memory itself, which they then outlive the transaction with. */
+  /** Where raw views come from; null: from the memory itself, which they may then outlive the transaction with. */
   readonly lend: Lend | null;
 
   constructor(touch: Touch | null, open = true, lend: Lend | null = null) {
@@ -21,8 +21,8 @@ export class Lease {
     this.lend = lend;
   }
 
-  /** For views that may be read for as long as their memory is there. */
-  static readOnly(): Lease {
-    return new Lease(null);
+  /** For views that may be read for as long as their memory is there. `lend` is asked once for each array. */
+  static readOnly(lend: Lend | null = null): Lease {
+    return new Lease(null, true, lend);
   }
 }

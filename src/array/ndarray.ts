@@ -37,6 +37,8 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
   /** Image bytes before the underlying view. */
   private readonly base: number;
   private readonly view: TypedArray;
+  /** What `data` gives of an array that may only be read: shared with its slices. */
+  private readonly raw: { view: TypedArray | null };
   private readonly lease: Lease;
   private readonly kind: ScalarKind;
   private readonly code: DtypeCode;
@@ -51,7 +53,14 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
   private readonly step2: number;
 
   /** `view` begins at image byte `base`, and `box` lies within `view`. */
-  constructor(dtype: D, view: ViewOf<D>, base: number, lease: Lease, box: Strided) {
+  constructor(
+    dtype: D,
+    view: ViewOf<D>,
+    base: number,
+    lease: Lease,
+    box: Strided,
+    raw: { view: TypedArray | null } = { view: null },
+  ) {
     this.dtype = dtype;
     this.shape = box.shape.slice();
     this.strides = box.strides.slice();
@@ -60,6 +69,7 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
     this.contiguous = isContiguous(box);
     this.base = base;
     this.view = view;
+    this.raw = raw;
     this.lease = lease;
     this.kind = scalarKind(dtype);
     this.code = dtypeCode(dtype);
@@ -191,8 +201,11 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
   /**
    * All elements as one flat typed array over the same memory, in C order (bool as bytes 0 and 1). Asking for it in a
    * write marks everything as touched, since what is written through it cannot be seen; after the transaction it
-   * must not be written, and with MEMBLAST_STRICT=1 it is taken away (length 0). INVALID_SHAPE for a slice whose elements
-   * do not lie side by side.
+   * must not be written, and with MEMBLAST_STRICT=1 it is taken away (length 0). No typed array refuses a store, so of an
+   * array that may only be read: what is stored into a shared segment's stays in this process, and the page (4 KiB) that
+   * it went to shows no later commit in `data` (get() and all others do); what is stored into private memory, or into the
+   * copy that a read beside other writers gets, is what this process reads from then on. INVALID_SHAPE for a slice whose
+   * elements do not lie side by side.
    */
   get data(): ViewOf<D> {
     this.checkReadable();
@@ -203,10 +216,11 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
       );
     }
     const { byteOffset, lease, size } = this;
+    if (lease.touch === null) return this.side(this.lent()) as ViewOf<D>;
     const byteLength = size * this.bytes;
-    lease.touch?.(byteOffset, byteLength);
+    lease.touch(byteOffset, byteLength);
     if (lease.lend) return typedView(this.dtype, lease.lend(byteOffset, byteLength), 0, size) as ViewOf<D>;
-    return this.side() as ViewOf<D>;
+    return this.side(this.view) as ViewOf<D>;
   }
 
   /** A copy as nested JavaScript arrays; a bare element for an array without dimensions. */
@@ -289,7 +303,7 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
   }
 
   private box(box: Strided): NdArray<D> {
-    return new NdArray(this.dtype, this.view as ViewOf<D>, this.base, this.lease, box);
+    return new NdArray(this.dtype, this.view as ViewOf<D>, this.base, this.lease, box, this.raw);
   }
 
   private cursor(): () => ScalarOf<D> {
@@ -303,15 +317,22 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
     };
   }
 
-  /** The elements side by side; only where `contiguous`. */
-  private side(): TypedArray {
-    const { offset, size, view } = this;
+  /** The whole underlying view, for a caller that may only read it. */
+  private lent(): TypedArray {
+    const { base, lease, raw, view } = this;
+    if (lease.lend === null) return view;
+    return (raw.view ??= typedView(this.dtype, lease.lend(base, view.byteLength), 0, view.length));
+  }
+
+  /** The elements side by side in `view`; only where `contiguous`. */
+  private side(view: TypedArray): TypedArray {
+    const { offset, size } = this;
     return size === view.length ? view : view.subarray(offset, offset + size);
   }
 
   /** The elements side by side: in place if they are, else as a copy. */
   private packed(): TypedArray {
-    if (this.contiguous) return this.side();
+    if (this.contiguous) return this.side(this.view);
     const out = newView<Dtype>(this.dtype, this.size);
     pack(this.view, this, out);
     return out;

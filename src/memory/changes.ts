@@ -7,17 +7,21 @@ export interface Changed {
   readonly runs: Float64Array<ArrayBuffer>;
 }
 
-/** Asks the version table; keeps the room that the largest answer so far needed. */
+/** Asks the version table, or what the last commits noted; keeps the room that the largest answer so far needed. */
 export class Changes {
   #runs = new Float64Array(2 * 512);
   readonly #info = new Float64Array(1);
 
-  /** A negative number where the library refuses; `clip` has sorted, disjoint pairs, null stands for everything. */
-  since(handle: number, version: number, clip: Float64Array | null): Changed | number {
+  /**
+   * A negative number where the library refuses; `clip` has sorted, disjoint pairs, null stands for everything. `exactly`: words of 8
+   * bytes instead of blocks, where they are known (see exact.c).
+   */
+  since(handle: number, version: number, clip: Float64Array | null, exactly: boolean): Changed | number {
+    const ask = exactly ? library.changedExactly : library.changedSince;
     const clips = clip ? clip.length / 2 : 0;
     for (;;) {
       const capacity = this.#runs.length / 2;
-      const count = library.changedSince(handle, version, clip, clips, this.#runs, capacity, this.#info);
+      const count = ask(handle, version, clip, clips, this.#runs, capacity, this.#info);
       if (count < 0) return count;
       if (count <= capacity) return { version: this.#info[0]!, runs: this.#runs.slice(0, 2 * count) };
       this.#runs = new Float64Array(4 * count);

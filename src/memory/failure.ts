@@ -8,7 +8,7 @@ const libraryFailures: Record<number, [ErrorCode, string]> = {
   [-10003]: ["NOT_IN_WRITE", "no write is going on: do this inside write()"],
   [-10004]: [
     "LOCKED",
-    "no consistent copy could be made while others wrote: read less at once, or try again",
+    "no consistent copy could be made: others write all the time (read less at once, or try again), or its state words are damaged",
   ],
   [-10005]: [
     "TRUNCATED",

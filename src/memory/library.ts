@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fail, MemblastError } from "../errors.ts";
 
 /** Rises with every change of a signature below; the C side says the same in memblast.h. */
-const abi = 2;
+const abi = 3;
 
 // Plain i64 and u64 become BigInt: 19 ns a call against 9. Narrower integers are read wrongly by functions that cc() compiled, where
 // JavaScript holds the number as a double; so C's int32_t and uint32_t parameters are passed as 64 bits, which both calling
@@ -27,6 +27,7 @@ const symbols = {
   mb_segment_sign: { args: [pointer], returns: i64 },
   mb_segment_lost: { args: [pointer], returns: i64 },
   mb_segment_keep_mapped: { args: [pointer], returns: i64 },
+  mb_segment_overlay: { args: [pointer], returns: i64 },
   mb_segment_close: { args: [pointer], returns: i64 },
   mb_begin: { args: [pointer], returns: i64 },
   mb_commit: { args: [pointer], returns: i64 },
@@ -37,9 +38,14 @@ const symbols = {
   mb_refresh: { args: [pointer, pointer, u64], returns: i64 },
   mb_verify: { args: [pointer, i64, pointer, u64, pointer], returns: i64 },
   mb_changed_since: { args: [pointer, u64, pointer, u64, pointer, u64, pointer], returns: i64 },
+  mb_changed_exactly: { args: [pointer, u64, pointer, u64, pointer, u64, pointer], returns: i64 },
   mb_refresh_pieces: { args: [pointer, pointer, u64, u64, pointer, u64], returns: i64 },
   mb_gather: { args: [pointer, u64, pointer, u64, pointer, u64], returns: i64 },
   mb_scatter: { args: [pointer, pointer, u64, pointer, u64], returns: i64 },
+  mb_cells_latest: { args: [pointer, pointer, u64, u64], returns: i64 },
+  mb_cells_stamp: { args: [pointer, pointer, u64, u64, u64], returns: i64 },
+  mb_cells_merge: { args: [pointer, pointer, u64, pointer, u64, pointer, u64, u64, pointer], returns: i64 },
+  mb_changed_within: { args: [pointer, pointer, u64], returns: i64 },
   mb_held_new: { args: [u64, pointer], returns: i64 },
   mb_held_holders: { args: [pointer], returns: i64 },
   mb_held_release: { args: [pointer], returns: i64 },

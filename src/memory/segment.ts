@@ -187,6 +187,16 @@ export class Segment implements Disposable {
     return this.#views.keep(this.#addressOf(image, offset, bytes), bytes);
   }
 
+  /**
+   * A live view of part of the committed image, for those who might store into it by mistake: in a file's segment such a store stays
+   * in this process, in pages (4 KiB) that from then on show no later commit. Where the system grants no such mapping, the image itself.
+   */
+  overlay(offset: number, bytes: number): ArrayBuffer {
+    const committed = this.#addressOf("committed", offset, bytes);
+    const overlay = library.segmentOverlay(this.#handle);
+    return this.#views.keep(overlay > 0 ? overlay + offset : committed, bytes);
+  }
+
   /** A live view of part of the working image that lasts until the transaction ends. */
   lend(offset: number, bytes: number): ArrayBuffer {
     this.#isLoose = true;
@@ -229,6 +239,13 @@ export class Segment implements Disposable {
     const last = runs.length - 2;
     if (last >= 0) runs[last + 1] = Math.min(runs[last + 1]!, this.imageBytes - runs[last]!);
     return runs;
+  }
+
+  /** The image offset of a byte in `runs` (pairs of offset and length) that the transaction in progress has changed; null if none is. */
+  changedWithin(runs: Float64Array): number | null {
+    const result = library.changedWithin(this.#living(), runs, runs.length / 2);
+    if (result < 0) this.#refuse(result, "write");
+    return result === 0 ? null : result - 1;
   }
 
   /** Commits what changed; returns how many blocks did. 0: nothing did, and no version was made. */
@@ -281,10 +298,13 @@ export class Segment implements Disposable {
     return newest >= 0 ? newest : this.#refuse(newest, "read");
   }
 
-  /** Image runs changed after `version` (whole blocks, clipped to `clip`), and the version that they lead to. */
-  changedSince(version: number, clip: Float64Array | null = null): Changed {
+  /**
+   * Image runs changed after `version` (whole blocks, clipped to `clip`), and the version that they lead to. `exactly`: the words of 8
+   * bytes where they are known: of the last commits of this handle, from the second time on that somebody asks.
+   */
+  changedSince(version: number, clip: Float64Array | null = null, exactly = false): Changed {
     if (clip?.length === 0) return { version: this.version, runs: new Float64Array(0) };
-    const changed = this.#changes.since(this.#living(), version, clip);
+    const changed = this.#changes.since(this.#living(), version, clip, exactly);
     return typeof changed === "number" ? this.#refuse(changed, "read") : changed;
   }
 

@@ -9,7 +9,7 @@ const compiler = findCompiler();
 if (!compiler) console.warn("SKIPPED: the C library's own tests need a C compiler: apt-get install gcc");
 
 const flags = "-std=gnu11 -Wall -Wextra -Werror -Wno-unused-function -g -DMB_CRASH_POINTS".split(" ");
-const wrapped = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc";
+const wrapped = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=sched_yield";
 const sanitizers = "-fsanitize=address,undefined -fno-sanitize-recover=all".split(" ");
 const folder = mkdtempSync(join(tmpdir(), "memblast-c-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

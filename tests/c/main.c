@@ -9,8 +9,11 @@
 #include "blocks.h"
 #include "crashing.h"
 #include "damage.h"
+#include "exact.h"
+#include "hostile.h"
 #include "layout.h"
 #include "memory.h"
+#include "merge.h"
 #include "reading.h"
 
 #include <glob.h>
@@ -30,6 +33,8 @@ static const struct {
     {"version table", test_table},
     {"gather", test_gather},
     {"scatter", test_scatter},
+    {"merge", test_merge},
+    {"merge refuses", test_merge_refuses},
     {"clips", test_clips},
     {"snapshot beside commits", test_snapshot_beside_commits},
     {"refresh beside commits", test_refresh_beside_commits},
@@ -46,6 +51,15 @@ static const struct {
     {"truncation under a doorbell", test_truncation_under_a_doorbell},
     {"redo page changes under recovery", test_redo_page_changes_under_recovery},
     {"hostile words", test_hostile_words},
+    {"exact changes", test_exact_changes},
+    {"exact changes are small", test_exact_is_small},
+    {"exact changes end", test_exact_ends},
+    {"exact changes without memory", test_exact_without_memory},
+    {"begin past an odd seq", test_begin_past_an_odd_seq},
+    {"redo page of no use", test_redo_page_of_no_use},
+    {"redo page changes under a look", test_redo_page_changes_under_a_look},
+    {"metadata beyond the image", test_metadata_beyond_the_image},
+    {"many mappings", test_many_mappings},
 };
 
 static bool is_wanted(const char *name, int argc, char **argv) {

@@ -47,7 +47,7 @@ static uint64_t attach_patched(fuzz_input *in, uint32_t flags) {
   mb_segment *s = (mb_segment *)(uintptr_t)out[0];
   uint8_t *regions[] = {s->base, (uint8_t *)s->hot, (uint8_t *)s->redo, (uint8_t *)s->level[0], s->working, s->committed};
   s->hot->seq = fuzz_number(in, 8);
-  const uint64_t how = fuzz_number(in, 1); /* mostly a begin that fits: readers of any other try for long */
+  const uint64_t how = fuzz_number(in, 1); /* mostly a begin that fits: where it does not, readers only give up */
   s->hot->begin = how % 16 < 5 ? s->hot->seq - how % 16 : how % 16 == 5 ? s->hot->seq + 1 : how % 16 == 6 ? fuzz_number(in, 8) : 0;
   s->hot->phase = (uint32_t)fuzz_number(in, 4);
   s->redo->count = (uint32_t)fuzz_number(in, 2);

@@ -6,7 +6,7 @@
 typedef struct {
   mb_segment *s;
   uint8_t *working, *committed, *touched; /* bytes; a flag per block */
-  uint64_t *stamp, version;
+  uint64_t *stamp, *word, version; /* the version that last changed each block, each word; the newest */
 } diff_model;
 
 static uint64_t diff_block_start(const mb_segment *s, uint64_t block) { return block << s->block_shift; }
@@ -34,6 +34,8 @@ static void diff_commit(diff_model *m) {
   if (changed) m->version++;
   for (uint64_t b = 0; b < m->s->block_count; b++)
     if (m->touched[b] && diff_differs(m, b)) m->stamp[b] = m->version;
+  for (uint64_t i = 0; i < m->s->image_bytes; i++)
+    if (m->working[i] != m->committed[i]) m->word[i / 8] = m->version;
   memcpy(m->committed, m->working, m->s->image_bytes);
 }
 
@@ -72,6 +74,33 @@ static void diff_ask(diff_model *m, uint64_t since, uint64_t at, uint64_t bytes)
   free(runs);
 }
 
+static uint64_t diff_cost(const double *runs, int64_t count) {
+  uint64_t bytes = 0;
+  for (int64_t i = 0; i < count; i++) bytes += 16 + (uint64_t)runs[2 * i + 1];
+  return bytes;
+}
+
+/* The same by words: none that changed is left out, and of the newest commit it is never more than by blocks. */
+static void diff_ask_exactly(diff_model *m, uint64_t since, uint64_t at, uint64_t bytes) {
+  mb_segment *s = m->s;
+  const double clip[2] = {(double)at, (double)bytes};
+  const uint64_t capacity = s->image_bytes / 8 + 2;
+  double *blocks = fuzz_exact(16 * capacity), *runs = fuzz_exact(16 * capacity), info[1];
+  const int64_t block_count = mb_changed_since(s, since, clip, 1, blocks, capacity, info);
+  const int64_t count = mb_changed_exactly(s, since, clip, 1, runs, capacity, info);
+  REQUIRE(block_count >= 0 && block_count <= (int64_t)capacity);
+  REQUIRE(count >= 0 && count <= (int64_t)capacity && info[0] == (double)m->version);
+  fuzz_runs_are_sound(runs, count, s->image_bytes);
+  REQUIRE(count == 0 || (runs[0] >= clip[0] && runs[2 * count - 2] + runs[2 * count - 1] <= clip[0] + clip[1]));
+  for (uint64_t i = at, n = 0; i < at + bytes; i++) {
+    while (n < (uint64_t)count && runs[2 * n] + runs[2 * n + 1] <= (double)i) n++;
+    REQUIRE(m->word[i / 8] <= since || (n < (uint64_t)count && runs[2 * n] <= (double)i));
+  }
+  if (since + 1 == m->version && bytes == s->image_bytes) REQUIRE(diff_cost(runs, count) <= diff_cost(blocks, block_count));
+  free(blocks);
+  free(runs);
+}
+
 static void diff_copy(diff_model *m, uint64_t at, uint64_t bytes) {
   uint8_t *copy = fuzz_exact(bytes);
   REQUIRE(mb_snapshot(m->s, copy, at, bytes) == (int64_t)m->version);
@@ -82,11 +111,12 @@ static void diff_copy(diff_model *m, uint64_t at, uint64_t bytes) {
 int fuzz_diff(const uint8_t *data, size_t bytes) {
   fuzz_input in = {data, bytes};
   const uint64_t most = fuzz_number(&in, 1) % 16 == 0 ? 300000 : 6000;
-  diff_model m = {fuzz_private(1 + fuzz_number(&in, 3) % most), NULL, NULL, NULL, NULL, 0};
+  diff_model m = {fuzz_private(1 + fuzz_number(&in, 3) % most), NULL, NULL, NULL, NULL, NULL, 0};
   m.working = fuzz_exact(m.s->image_bytes);
   m.committed = fuzz_exact(m.s->image_bytes);
   m.touched = fuzz_exact(m.s->block_count);
   m.stamp = fuzz_exact(8 * (uint64_t)m.s->block_count);
+  m.word = fuzz_exact(m.s->image_bytes + 8);
   REQUIRE(mb_begin(m.s) == 0);
   for (int step = 0; step < 200 && in.left; step++) {
     const uint64_t what = fuzz_number(&in, 1), at = fuzz_number(&in, 3) % m.s->image_bytes;
@@ -94,14 +124,17 @@ int fuzz_diff(const uint8_t *data, size_t bytes) {
     if (what % 8 < 4) diff_write(&m, at, length, (uint8_t)fuzz_number(&in, 1), what & 16);
     else if (what % 8 < 6) diff_end(&m, what % 8 == 5 && what & 16);
     else if (what % 8 == 6) diff_ask(&m, what / 8 % (m.version + 2), at, length);
+    else if (what & 8) diff_ask_exactly(&m, m.version - what / 16 % (m.version + 1), at, length);
     else diff_copy(&m, at, length);
   }
   diff_end(&m, false);
   diff_ask(&m, 0, 0, m.s->image_bytes);
+  diff_ask_exactly(&m, m.version ? m.version - 1 : 0, 0, m.s->image_bytes);
   mb_segment_close(m.s);
   free(m.working);
   free(m.committed);
   free(m.touched);
   free(m.stamp);
+  free(m.word);
   return 0;
 }

@@ -12,11 +12,15 @@ const spec = { schemaText: "{}", imageBytes, metaOffset: 0 };
 describe("closing", () => {
   test("detaches every view, those of parts and of both images, and twice is nothing", () => {
     for (const segment of [Segment.create(uniqueName("views"), spec), Segment.createPrivate(spec)]) {
-      const buffers = [segment.buffer("working", 0, imageBytes), segment.buffer("committed", 64, 128)];
+      const buffers = [
+        segment.buffer("working", 0, imageBytes),
+        segment.buffer("committed", 64, 128),
+        segment.overlay(32, 256),
+      ];
       segment.begin();
       const lent = segment.lend(8, 64);
       const views = [...buffers, lent].map((buffer) => new Uint8Array(buffer));
-      expect(views.map((view) => view.length)).toEqual([imageBytes, 128, 64]);
+      expect(views.map((view) => view.length)).toEqual([imageBytes, 128, 256, 64]);
       segment.close();
       expect(views.map((view) => [view.length, view[0]])).toEqual(views.map(() => [0, undefined]));
       for (const view of views) view[0] = 1; // into nothing
@@ -28,15 +32,19 @@ describe("closing", () => {
     }
   });
 
-  test("leaves memory mapped that somebody else has by a transferred buffer", () => {
-    const segment = Segment.create(uniqueName("moved"), spec);
-    const buffer = segment.buffer("committed", 0, imageBytes);
-    const moved = new Uint8Array(structuredClone(buffer, { transfer: [buffer] }));
-    segment.close();
-    Bun.gc(true);
-    expect(moved.length).toBe(imageBytes);
-    expect(moved.every((byte) => byte === 0)).toBe(true); // and no crash
-  });
+  test.each(["committed", "overlay"] as const)(
+    "leaves %s memory mapped that somebody else has by a transferred buffer",
+    (which) => {
+      const segment = Segment.create(uniqueName("moved"), spec);
+      const buffer =
+        which === "overlay" ? segment.overlay(0, imageBytes) : segment.buffer(which, 0, imageBytes);
+      const moved = new Uint8Array(structuredClone(buffer, { transfer: [buffer] }));
+      segment.close();
+      Bun.gc(true);
+      expect(moved.length).toBe(imageBytes);
+      expect(moved.every((byte) => byte === 0)).toBe(true); // and no crash
+    },
+  );
 
   test("gives all memory back: opening and closing a large segment many times", () => {
     const before = process.memoryUsage.rss();

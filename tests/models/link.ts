@@ -17,7 +17,7 @@ export const fencedFunctions = {
     "recover_back",
     "mb_recover",
   ],
-  "read.c": ["read_open", "read_valid"],
+  "read.c": ["read_open", "read_past", "read_valid"],
 } as const;
 
 const words = "seq|begin|notify|phase";

@@ -13,8 +13,24 @@
 #define SEQ_IS_STILL (seq == latch)
 #endif
 
+#if defined(REMOVE_PAST_ODD)
+#define IS_PAST (begin > latch)
+#elif defined(REMOVE_PAST_EQUAL)
+#define IS_PAST (ODD && begin >= latch)
+#else
+#define IS_PAST (ODD && begin > latch)
+#endif
+
 inline read_open() {
   latch = seq
+}
+
+/* Whoever is turned away has missed nothing: seq has gone on, so the next look is another one. */
+inline read_past() {
+  d_step {
+    past = IS_PAST;
+    assert(!past || seq != latch)
+  }
 }
 
 inline read_valid() {
@@ -44,7 +60,7 @@ inline judge_image() {
 /* mb_snapshot: tries of read_whole. Once no writer moves any more the first try must do, wherever the last of them stopped. */
 active proctype Reader() {
   byte latch, into0, into1, last, reads;
-  bool valid, calm;
+  bool valid, calm, past;
   do
   :: reads < READS ->
      reads++;
@@ -59,15 +75,19 @@ active proctype Reader() {
      :: else -> copy_blocks(ALL); read_valid()
      fi;
 #else
-     copy_blocks(ALL);
-     read_valid();
+     valid = false;
+     read_past();
+     if
+     :: past -> skip
+     :: else -> copy_blocks(ALL); read_valid()
+     fi;
 #endif
      assert(valid || !calm);
      if
      :: valid -> judge_image()
      :: else
      fi;
-     latch = 0; into0 = 0; into1 = 0
+     latch = 0; into0 = 0; into1 = 0; past = false
   :: else -> break
   od
 }
@@ -77,7 +97,7 @@ active proctype Reader() {
 /* read_mending. That it looks at the same odd seq READ_STUCK times first is left out: any odd seq may be read at once. */
 active proctype Reader() {
   byte latch, into0, into1, last, rounds, since, set;
-  bool valid, based;
+  bool valid, based, past;
   do
   :: rounds < READS ->
      rounds++;
@@ -88,8 +108,13 @@ active proctype Reader() {
 #else
      :: ODD -> skip /* sched_yield */
      :: ODD ->
-        copy_blocks(ALL); /* read_whole */
-        read_valid();
+        read_past();
+        valid = false;
+        if
+        :: past -> skip
+        :: else -> copy_blocks(ALL); read_valid() /* read_whole */
+        fi;
+        past = false;
 #ifndef REMOVE_BASED_RESET
         based = false;
 #endif
@@ -127,7 +152,7 @@ active proctype Reader() {
 /* mb_changed_since by a follower that asks with the version it has, or with any older one. */
 active proctype Reader() {
   byte latch, have, since, set, page, runs, crc, reads;
-  bool valid, calm;
+  bool valid, calm, past;
   do
   :: reads < READS ->
      reads++;
@@ -141,11 +166,12 @@ active proctype Reader() {
      :: break
      od;
      read_open();
-     valid = true;
+     read_past();
+     valid = !past;
      set = NONE;
 #ifndef REMOVE_REDO_READ
      if
-     :: ODD -> /* read_redo */
+     :: ODD && valid -> /* read_redo */
         page = redo_seq;
         runs = redo_runs;
         crc = redo_crc;
@@ -173,7 +199,7 @@ active proctype Reader() {
         }
      :: else
      fi;
-     latch = 0; set = NONE; page = 0; runs = NONE; crc = 0; since = 0; valid = false
+     latch = 0; set = NONE; page = 0; runs = NONE; crc = 0; since = 0; valid = false; past = false
   :: else -> break
   od
 }
