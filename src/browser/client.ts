@@ -3,20 +3,24 @@ import type { NdArray } from "../array/ndarray.ts";
 import type { Schema } from "../array/schema.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { Emitter } from "../node/emitter.ts";
+import type { Conflation, LinkEvent } from "../node/events.ts";
 import { Mailbox } from "../node/mailbox.ts";
 import type { Update } from "../node/update.ts";
 import type { World } from "../node/world.ts";
 import { Following } from "./following.ts";
-import type { ClientConfig } from "./options.ts";
+import { checkRate, type ClientConfig } from "./options.ts";
 import type { Regions } from "./regions.ts";
 import type { Subscription } from "./subscription.ts";
 
+/** The events of a node that follows; `direction` is "out" always, `source` and `address` the URL in its canonical spelling. */
 export interface ClientEvents {
   /** The link stands and the node has told what it has. */
-  connect: { readonly peer: string };
-  disconnect: { readonly peer: string; readonly reason: string };
+  connect: LinkEvent;
+  disconnect: LinkEvent & { readonly reason: string };
   /** What the node sent does not give the root it announced; a repair is under way. */
-  mismatch: { readonly version: number };
+  mismatch: { readonly source: string; readonly version: number };
+  /** In the mode "every" the node sent several versions as one. */
+  conflated: Conflation;
   /** What went wrong without anybody waiting for it; only the first failure of an outage. */
   error: MemblastError;
 }
@@ -29,8 +33,10 @@ export interface ClientStats {
   readonly receivedBytes: number;
   readonly deltas: number;
   readonly fullDeltas: number;
-  /** Versions that came merged into a later one. */
+  /** Versions that were not seen by themselves: merged into a later one, or without a change to what is followed. */
   readonly conflatedVersions: number;
+  /** In the mode "every", times that more commits waited for this client than the node keeps. */
+  readonly overflows: number;
   readonly mismatches: number;
   /** From a PING to its answer, which comes behind everything under way: what is shown was new this long ago at most. Milliseconds. */
   readonly roundTripMs: number | null;
@@ -55,9 +61,10 @@ export class Client implements Disposable {
     this.ready = this.#ready.promise;
     this.ready.catch(() => {}); // whoever wants to know awaits it
     this.#following = new Following(config, world, {
-      onConnect: () => void this.#emitter.emit("connect", { peer: this.peer }),
-      onDisconnect: (reason) => void this.#emitter.emit("disconnect", { peer: this.peer, reason }),
-      onMismatch: (version) => void this.#emitter.emit("mismatch", { version }),
+      onConnect: () => void this.#emitter.emit("connect", this.#link),
+      onDisconnect: (reason) => void this.#emitter.emit("disconnect", { ...this.#link, reason }),
+      onMismatch: (version) => void this.#emitter.emit("mismatch", { source: config.url, version }),
+      onConflated: (conflation) => void this.#emitter.emit("conflated", conflation),
       onUpdate: (update) => this.#updated(update),
       onError: (error) => void this.#emitter.emit("error", error),
       onEnd: (error) => {
@@ -72,6 +79,10 @@ export class Client implements Disposable {
   get state(): "connecting" | "live" | "closed" {
     if (this.#following.isClosed) return "closed";
     return this.#following.isConnected ? "live" : "connecting";
+  }
+
+  get #link(): LinkEvent {
+    return { peer: this.peer, direction: "out", address: this.#config.url };
   }
 
   /** The node's name; its address until it has said one. */
@@ -153,9 +164,10 @@ export class Client implements Disposable {
     await this.#following.follow(regions);
   }
 
-  /** Updates a second at most, from now on; null: as many as the link carries. */
-  limitRate(perSecond: number | null): void {
-    this.#following.limitRate(perSecond);
+  /** Updates a second at most, from now on and on every later link; null: as many as the link carries. @throws INVALID_OPTION */
+  setRate(perSecond: number | null): void {
+    checkRate(perSecond);
+    this.#following.setRate(perSecond);
   }
 
   /** Ends the link. What was there stays readable. Twice is nothing. */

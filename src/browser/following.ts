@@ -2,13 +2,15 @@ import { type Schema, schemaFromJson } from "../array/schema.ts";
 import { MemblastError } from "../errors.ts";
 import { hmacSha256 } from "../integrity/sha256.ts";
 import { causeText, Conversation, type ConversationOwner } from "../node/conversation.ts";
+import { endingOf } from "../node/ending.ts";
+import type { Conflation } from "../node/events.ts";
 import { backoffMs } from "../node/reconnect.ts";
+import type { Applied } from "../node/replica.ts";
 import type { Update } from "../node/update.ts";
 import type { World } from "../node/world.ts";
 import type { Delta } from "../protocol/assembly.ts";
 import { crc32c } from "../protocol/crc32c.ts";
 import { hexOf } from "../protocol/cursor.ts";
-import { permanentFaults } from "../protocol/fault.ts";
 import { followerDeadline, newFollower, stepFollower } from "../protocol/follower.ts";
 import type {
   AppliedOutcome,
@@ -31,6 +33,8 @@ export interface FollowingOwner {
   onDisconnect(reason: string): void;
   onUpdate(update: Update): void;
   onMismatch(version: number): void;
+  /** In the mode "every", versions came as one. */
+  onConflated(conflation: Conflation): void;
   onError(error: MemblastError): void;
   /** It has given up: trying again is of no use. */
   onEnd(error: MemblastError): void;
@@ -40,7 +44,14 @@ const session = { step: stepFollower, deadline: followerDeadline, crc32c };
 
 /** A browser's way along one node: connects, subscribes, applies what comes, and comes back after every loss until it is closed. */
 export class Following implements ConversationOwner<FollowerEvent, FollowerAction> {
-  readonly counters = { connects: 0, deltas: 0, fullDeltas: 0, conflatedVersions: 0, mismatches: 0 };
+  readonly counters = {
+    connects: 0,
+    deltas: 0,
+    fullDeltas: 0,
+    conflatedVersions: 0,
+    mismatches: 0,
+    overflows: 0,
+  };
   roundTripMs: number | null = null;
   welcome: Welcome | null = null;
   schema: Schema | null = null;
@@ -69,7 +80,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#world = world;
     this.#owner = owner;
     this.#regions = config.regions;
-    this.#maxRate = config.maxRate;
+    this.#maxRate = config.pace.maxRate;
     this.#nodeId = hexOf(world.randomBytes(16));
   }
 
@@ -103,7 +114,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     const { signal } = this.#calledOff;
     this.#world.transport.connect(address, conversation, { signal }).catch((error: MemblastError) => {
       this.#conversation = null;
-      this.#lost(null, error);
+      this.#lost(0, error);
     });
   }
 
@@ -122,7 +133,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     return waiter.promise;
   }
 
-  limitRate(perSecond: number | null): void {
+  setRate(perSecond: number | null): void {
     this.#maxRate = perSecond;
     const key = (this.#wanted ?? this.shown)?.key;
     if (key !== undefined) this.#step({ kind: "rate", key, perSecond, now: this.#world.now() });
@@ -146,19 +157,15 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   drained(): void {}
 
   closed(cause: CloseCause): void {
-    const { cutBy, sentBytes, receivedBytes } = this.#conversation!;
-    this.#past = {
-      sentBytes: this.#past.sentBytes + sentBytes,
-      receivedBytes: this.#past.receivedBytes + receivedBytes,
-    };
+    const { cutBy, failure } = this.#conversation!;
+    this.#past = this.traffic;
     this.#conversation = null;
-    if (!this.#isClosed) this.#owner.onDisconnect(causeText(cause, cutBy));
-    if (cause.kind !== "fault") return this.#lost(cause.kind === "bye" ? cause.retryAfterMs : null, null);
-    const { fault } = cause;
-    const text = `${this.#config.url}: ${causeText(cause)}`;
-    if (permanentFaults.has(fault.code))
-      return this.#giveUp(new MemblastError("REFUSED", text, { reason: fault.code }));
-    this.#lost(null, new MemblastError("PROTOCOL", text, { reason: fault.code }));
+    if (this.#isClosed) return;
+    if (failure) this.#owner.onError(failure);
+    this.#owner.onDisconnect(causeText(cause, cutBy));
+    const ending = endingOf(cause, this.#config.url);
+    if (ending.kind === "giveUp") this.#giveUp(ending.error);
+    else this.#lost(ending.afterMs, ending.error);
   }
 
   perform(action: Exclude<FollowerAction, LinkAction>): void {
@@ -168,7 +175,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       case "apply":
         return this.#apply(action.key, action.delta);
       case "subscribed":
-        return;
+        return this.#subscribed(action);
       case "refused": {
         const { code, message } = action.fault;
         const text = `${this.#config.url} refuses what is asked of it: ${message}`;
@@ -196,14 +203,13 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
 
   #subscribe(subscription: Subscription): void {
     const { incarnation } = this.welcome!;
-    const request = subscription.request(incarnation, this.#maxRate);
+    const request = subscription.request(incarnation, this.#config.pace.mode, this.#maxRate);
     this.#step({ kind: "subscribe", request, now: this.#world.now() });
   }
 
   /** What was there goes on where the node is the one it was; another incarnation or schema starts anew. */
   #welcome(welcome: Welcome): void {
     const before = this.welcome;
-    this.#failures = 0;
     this.counters.connects++;
     try {
       if (welcome.schema !== before?.schema) {
@@ -216,18 +222,39 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       return this.#giveUp(error);
     }
     this.welcome = welcome;
-    this.#subscribe(this.#wanted ?? this.shown!);
+    const subscription = this.#wanted ?? this.shown!;
+    subscription.catchesUp = "reconnect";
+    this.#subscribe(subscription);
     this.#owner.onConnect();
   }
 
+  #subscribed({ key, resumed, version }: Extract<FollowerAction, { kind: "subscribed" }>): void {
+    if (!resumed) return;
+    this.#failures = 0;
+    const subscription = this.#of(key);
+    if (version === subscription.replica.version) subscription.catchesUp = null; // nothing was missed
+  }
+
+  #of(key: number): Subscription {
+    return this.#wanted?.key === key ? this.#wanted : this.shown!;
+  }
+
   #apply(key: number, delta: Delta): void {
-    const subscription = this.#wanted?.key === key ? this.#wanted : this.shown!;
-    const result = subscription.replica.apply(delta);
+    const subscription = this.#of(key);
+    const from = subscription.replica.hasState ? subscription.replica.version : null;
+    let result: Applied;
+    try {
+      result = subscription.replica.apply(delta);
+    } catch (error) {
+      if (!(error instanceof MemblastError)) throw error;
+      return this.#giveUp(error);
+    }
     const outcome: AppliedOutcome =
       result.kind === "ok" ? result : { kind: "mismatch", leafHashes: result.leafHashes };
     const { version } = subscription.replica;
     this.#step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
     if (result.kind === "mismatch") return;
+    this.#failures = 0; // not before: a link that never brings anything is to be tried less and less often
     this.counters.deltas++;
     if (delta.full) this.counters.fullDeltas++;
     else if (delta.to > delta.from) this.counters.conflatedVersions += delta.to - delta.from - 1;
@@ -238,6 +265,16 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     if (subscription === this.shown && !this.#wanted)
       for (const waiter of this.#waiting.splice(0)) waiter.resolve();
     this.#owner.onUpdate(result.update);
+    this.#tellConflated(subscription, from, delta);
+  }
+
+  /** In the mode "every", versions that were not seen one by one are an event. */
+  #tellConflated(subscription: Subscription, from: number | null, { to: version }: Delta): void {
+    const cause = subscription.catchesUp;
+    subscription.catchesUp = null;
+    const { url, pace } = this.#config;
+    if (cause === null || pace.mode !== "every" || from === null || version - from <= 1) return;
+    this.#owner.onConflated({ source: url, from, version, cause });
   }
 
   /** Other regions that cannot be had leave the ones before in force. */
@@ -245,25 +282,39 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     if (this.#wanted?.key !== key || !this.shown) return this.#giveUp(error);
     this.#wanted = null;
     this.#regions = this.shown.options;
+    this.shown.catchesUp = "reconnect";
     this.#subscribe(this.shown);
     this.#reject(error);
   }
 
   #report(report: FollowerReport): void {
-    if (report.kind === "roundTrip") this.roundTripMs = report.ms;
-    if (report.kind !== "mismatch") return;
-    this.counters.mismatches++;
-    this.#owner.onMismatch(report.version);
+    switch (report.kind) {
+      case "roundTrip":
+        this.roundTripMs = report.ms;
+        return;
+      case "overflow":
+        return this.#overflowed(report.key);
+      case "mismatch":
+        this.#of(report.key).catchesUp = "mismatch";
+        this.counters.mismatches++;
+        return this.#owner.onMismatch(report.version);
+    }
+  }
+
+  #overflowed(key: number): void {
+    this.counters.overflows++;
+    this.#of(key).catchesUp = "overflow";
+    if (this.#config.pace.overflow !== "disconnect") return;
+    const text = `${this.#config.url} could not keep all commits that this client was too slow to take`;
+    this.#giveUp(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));
   }
 
   /** Tells of the first failure of an outage, not of each, and tries again later. */
-  #lost(retryAfterMs: number | null, error: MemblastError | null): void {
+  #lost(afterMs: number, error: MemblastError | null): void {
     if (this.#isClosed) return;
     if (error && this.#failures === 0) this.#owner.onError(error);
-    const wait = Math.max(
-      retryAfterMs ?? 0,
-      backoffMs(this.#config.backoff, this.#failures++, this.#world.random),
-    );
+    // The jitter comes on top: a server that asks for a pause does not want all of them back at one moment.
+    const wait = afterMs + backoffMs(this.#config.backoff, this.#failures++, this.#world.random);
     this.#cancelRetry = this.#world.after(wait, () => this.connect());
   }
 

@@ -35,6 +35,7 @@ zodConfig({ jitless: true });
 /** What a platform with a WebSocket knows of time and chance. */
 const browserWorld: World = Object.freeze({
   now: () => performance.now(),
+  wallMs: () => Date.now(),
   random: Math.random,
   randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
   after(ms: number, action: () => void) {

@@ -1,3 +1,4 @@
+import { isCompanion } from "../array/companion.ts";
 import { arraySchema, arrayText, makeSchema, type ArraySpec, type Schema } from "../array/schema.ts";
 import { shapeText } from "../array/shape.ts";
 import type { MappingLink } from "../delta/mapping.ts";
@@ -16,7 +17,7 @@ export interface RegionOption {
   readonly as?: string | null | undefined;
 }
 
-/** Regions as they are, or chosen once it is known what the node has; null: all its arrays. */
+/** Regions as they are, or chosen once it is known what the node has; null: all its arrays, but not the stamps that a mesh has beside them. */
 export type Regions = readonly RegionOption[] | ((schema: Schema) => readonly RegionOption[]) | null;
 
 /** What is followed, and the arrays in which it lands. */
@@ -28,7 +29,7 @@ export interface Plan {
 /** Every region as an array of its own; without regions, all arrays of the node. INVALID_REGION, INVALID_NAME. */
 export function planOf(source: Schema, regions: Regions): Plan {
   const asked = typeof regions === "function" ? regions(source) : regions;
-  const chosen: readonly RegionOption[] = asked ?? source.arrays.map(({ name }) => ({ array: name }));
+  const chosen: readonly RegionOption[] = asked ?? ownArrays(source).map((name) => ({ array: name }));
   if (chosen.length === 0) fail("INVALID_REGION", "There is nothing to follow: name at least one region");
   const named = chosen.map((option) => ({ source: regionOf(source, option), name: nameOf(option) }));
   const specs = named.map(({ source: { array, shape }, name }): ArraySpec => ({
@@ -42,6 +43,11 @@ export function planOf(source: Schema, regions: Regions): Plan {
   }));
   // The metadata is kept beside the image.
   return { local: makeSchema(specs, 8), links };
+}
+
+/** The arrays that the node's users gave it. */
+function ownArrays({ arrays }: Schema): (string | null)[] {
+  return arrays.map(({ name }) => name).filter((name) => !isCompanion(name));
 }
 
 function nameOf({ array = null, as = array }: RegionOption): string | null {

@@ -6,9 +6,10 @@ import { contains } from "../delta/runs.ts";
 import { fail } from "../errors.ts";
 import { scriptHasher } from "../integrity/sha256.ts";
 import type { Region } from "../delta/region.ts";
+import type { Conflation } from "../node/events.ts";
 import { Replica } from "../node/replica.ts";
 import type { SubscriptionRequest } from "../protocol/follower_state.ts";
-import { Image } from "./image.ts";
+import { Image } from "../node/image.ts";
 import { planOf, type Regions } from "./regions.ts";
 
 /** One choice of regions: the arrays in which they land, and how far they have come. */
@@ -18,6 +19,8 @@ export class Subscription {
   readonly image: Image;
   readonly replica: Replica;
   readonly arrays: ReadonlyMap<string | null, NdArray>;
+  /** In the mode "every": why the next delta may hold several commits. */
+  catchesUp: Conflation["cause"] | null = null;
   readonly #regions: readonly Region[];
   readonly #verify: boolean;
 
@@ -38,15 +41,19 @@ export class Subscription {
   }
 
   /** What to ask the node for, going on from what is here. */
-  request(incarnation: string, maxRate: number | null): SubscriptionRequest {
-    const { mapping, version } = this.replica;
+  request(
+    incarnation: string,
+    mode: SubscriptionRequest["mode"],
+    maxRate: number | null,
+  ): SubscriptionRequest {
+    const { mapping, version, hasState } = this.replica;
     return {
       key: this.key,
       regions: this.#regions,
-      mode: "latest",
+      mode,
       verify: this.#verify,
       maxRate,
-      have: version > 0 ? { incarnation, version } : null,
+      have: hasState ? { incarnation, version } : null,
       bytes: mapping.space.size,
       inside: (offset, bytes) => contains(mapping.sourceRuns, offset, bytes),
     };

@@ -11,6 +11,12 @@ export const defaultStrangerLimits: StrangerLimits = Object.freeze({
   strangersPerAddressMax: 8,
 });
 
+/** The default limits where so many links may stand altogether: strangers take at most half of them. */
+export function limitsWithin(linksMax: number): StrangerLimits {
+  const half = Math.max(Math.ceil(linksMax / 2), 1);
+  return { ...defaultStrangerLimits, strangersMax: Math.min(defaultStrangerLimits.strangersMax, half) };
+}
+
 /** So many wrong proofs within `periodMs`, and an address has to wait until the oldest of them is so old. */
 export const failuresMax = 10;
 export const periodMs = 60_000;
@@ -39,6 +45,12 @@ export class Doorkeeper {
     failedProofs: 0,
     /** Proofs that were not looked at because of earlier failures from the same address. */
     turnedAway: 0,
+    /** Links closed unseen, because there were as many as may be, or too few files left. */
+    refused: 0,
+    /** Links that TLS refused: no certificate or an untrusted one where one is asked for, or a version below 1.2. */
+    untrusted: 0,
+    /** Links ended because too much was kept for those who are behind. */
+    tooSlow: 0,
   };
   readonly #limits: StrangerLimits;
   readonly #now: () => number;

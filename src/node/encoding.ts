@@ -20,10 +20,19 @@ const partBytesOf = 256;
 
 /** One follower's way through an encoding. */
 export interface Reading {
+  readonly link: Reader;
   readonly subscription: number;
   readonly encoding: Encoding;
   /** The part to be sent next. */
   next: number;
+  /** When it took the last one, or began; null while it waits for others before it. */
+  movedAt: number | null;
+}
+
+/** Whoever reads encodings. */
+export interface Reader {
+  /** More is kept for those who are behind than may be, and this one has not moved for the longest time: it is to let go of all. */
+  tooSlow(): void;
 }
 
 /**
@@ -35,6 +44,8 @@ export class Encoding {
   readonly from: number;
   readonly to: number;
   readonly readings = new Set<Reading>();
+  /** Bytes that are kept for them, because they are not in the image any more. */
+  heldBytes = 0;
   readonly #storage: Published;
   readonly #head: DeltaHead;
   readonly #pieces: readonly Float64Array[];
@@ -61,6 +72,12 @@ export class Encoding {
     return this.#pieces.length;
   }
 
+  /** Whether somebody is in the middle of it, and not only has it waiting. */
+  get isTaken(): boolean {
+    for (const { movedAt } of this.readings) if (movedAt !== null) return true;
+    return false;
+  }
+
   part(index: number): EncodedPart {
     const known = this.#parts.get(index);
     if (known) return known;
@@ -79,6 +96,7 @@ export class Encoding {
       if (changing && !intersects(this.#pieces[index]! as Runs, changing)) continue;
       this.part(index);
       this.#frozen.add(index);
+      this.heldBytes += totalBytes(this.#pieces[index]! as Runs);
     }
   }
 

@@ -28,6 +28,16 @@ export interface Overflow {
   readonly bytes: number;
 }
 
+/** Followers that were turned away at the door. */
+export interface Crowded {
+  /** As many links stand as `connectionsMax` allows, all listeners together; or the process has hardly any files left to open. */
+  readonly cause: "connections" | "files";
+  /** Turned away since the event before; `stats().door.refused` has the sum. */
+  readonly refused: number;
+  /** Links that stand, those included that have not come through the handshake yet. */
+  readonly links: number;
+}
+
 export interface NodeEvents {
   connect: LinkEvent;
   disconnect: LinkEvent & { readonly reason: string };
@@ -37,6 +47,8 @@ export interface NodeEvents {
   conflated: Conflation;
   /** A follower in the mode "every" did not take what this node had for it, and gets it as one. */
   overflow: Overflow;
+  /** There is no room for more followers: told when it begins, and every ten seconds while it lasts. They come again by themselves. */
+  crowded: Crowded;
   /** What went wrong without anybody waiting for it. Without a handler it becomes a process warning. */
   error: MemblastError;
 }

@@ -3,11 +3,11 @@ import { regionRuns } from "../delta/region.ts";
 import { RunIndex } from "../delta/run_index.ts";
 import { normalise, type Runs, totalBytes, union } from "../delta/runs.ts";
 import { SubscribedSpace } from "../delta/space.ts";
-import { hasher } from "../memory/digest.ts";
+import { hasher, sha256 } from "../memory/digest.ts";
 import { refuse } from "../protocol/fault.ts";
 import { leafBytes } from "../protocol/limits.ts";
 import type { SubscribeMessage } from "../protocol/messages.ts";
-import { Encoding, type Reading } from "./encoding.ts";
+import { Encoding, type Reader, type Reading } from "./encoding.ts";
 import { covers } from "./secrets.ts";
 import type { Published } from "./shadow.ts";
 
@@ -24,12 +24,20 @@ interface Content {
   readonly metaChanged: boolean;
 }
 
+/**
+ * What may be kept for followers that are in the middle of a delta while commits change its bytes: this, or twice the image if that is
+ * more. Above it those go that have not moved for the longest time.
+ */
+const heldBytesMin = 64 * 1024 * 1024;
+
 /** A link that follows feeds. */
-export interface Follower {
+export interface Follower extends Reader {
   /** There is a newer version of what these subscriptions follow. */
   committed(version: number, subscriptions: Iterable<number>): void;
   /** The same for those that want every commit, at each of them. */
   committedEach(version: number, subscriptions: Iterable<number>): void;
+  /** One of these threw. */
+  failed(error: unknown): void;
 }
 
 /**
@@ -74,7 +82,7 @@ export class Feed {
     const key = full ? "full" : from;
     const known = this.#encodings.get(key);
     if (known) return known;
-    const { runs } = full ? this : this.#storage.changedSince(from, this.runs);
+    const { runs } = full ? this : this.#storage.changedSince(from, this.runs, true);
     const metaChanged = full || this.#storage.isMetaNewer(from);
     if (runs.length === 0 && !metaChanged && !full) return null;
     const made = this.#encode({
@@ -128,15 +136,12 @@ export class Feed {
     const tree = (this.#tree ??= new MerkleTree(this.bytes, hasher));
     const { version, runs } = this.#storage.changedSince(this.#treeVersion, this.runs);
     const leaves = this.#space.leaves(runs, leafBytes);
-    for (let i = 0; i < leaves.length; i += 2) this.#hashLeaves(tree, leaves[i]!, leaves[i + 1]!);
+    for (let i = 0; i < leaves.length; i += 2)
+      tree.updateFrom(leaves[i]!, leaves[i + 1]!, (first, count, into) =>
+        this.#storage.gather(this.#leafRuns(first, count), into),
+      );
     this.#treeVersion = version;
     return tree;
-  }
-
-  #hashLeaves(tree: MerkleTree, first: number, count: number): void {
-    const data = new Uint8Array(tree.bytesOf(first, count));
-    this.#storage.gather(this.#leafRuns(first, count), data);
-    tree.update(first, count, data);
   }
 
   /** Source image bytes under some leaves. */
@@ -163,9 +168,11 @@ export class Feeds {
   #encodedBefore = 0;
   /** Encodings on their way to somebody. */
   readonly #sending = new Set<Encoding>();
+  readonly #heldBytesMax: number;
 
-  constructor(storage: Published) {
+  constructor(storage: Published, heldBytesMax = Math.max(heldBytesMin, 2 * storage.schema.imageBytes)) {
     this.#storage = storage;
+    this.#heldBytesMax = heldBytesMax;
     const { version } = storage;
     this.#groups = {
       latest: { feeds: new Set(), index: new RunIndex(), version },
@@ -192,13 +199,41 @@ export class Feeds {
     if (this.#sending.size === 0) return;
     const runs = changing();
     for (const encoding of this.#sending) encoding.freeze(runs);
+    if (this.heldBytes > this.#heldBytesMax) this.#relieve();
   }
 
-  /** INVALID_REGION when a region does not fit the schema; the fault FORBIDDEN when it is not among the `rights` (null: everything). */
-  take({ regions, verify: verified, mode }: Wanted, rights: Runs | null): Feed {
+  /** Bytes of former versions that are kept for deltas under way; what only waits in a backlog is counted there. */
+  get heldBytes(): number {
+    let held = 0;
+    for (const encoding of this.#sending) if (encoding.isTaken) held += encoding.heldBytes;
+    return held;
+  }
+
+  #relieve(): void {
+    const taken = [...this.#sending].filter((encoding) => encoding.heldBytes > 0);
+    const readings = taken.flatMap((encoding) =>
+      [...encoding.readings].filter(({ movedAt }) => movedAt !== null),
+    );
+    for (const { link, encoding } of readings.sort((a, b) => a.movedAt! - b.movedAt!)) {
+      if (this.heldBytes <= this.#heldBytesMax) return;
+      if (this.#sending.has(encoding)) link.tooSlow();
+    }
+  }
+
+  /**
+   * The bytes of some regions. INVALID_REGION when one does not fit the schema; the fault FORBIDDEN when it is not among the `rights`
+   * (null: everything).
+   */
+  runsOf(regions: Wanted["regions"], rights: Runs | null): Runs {
     const runs = regionRuns(this.#storage.schema, regions);
     if (rights && !covers(rights, runs)) refuse("FORBIDDEN", "This key does not open all of these regions.");
-    const key = `${mode}:${verified}:${runs.join(",")}`;
+    return runs;
+  }
+
+  /** The feed of these bytes. Whoever does not follow it then drops it again. */
+  take(runs: Runs, { verify: verified, mode }: Pick<Wanted, "verify" | "mode">): Feed {
+    const bytes = new Uint8Array(runs.buffer, runs.byteOffset, runs.byteLength);
+    const key = `${mode}:${verified}:${sha256(bytes).toHex()}`;
     const known = this.#feeds.get(key);
     if (known) return known;
     const feed = new Feed(this.#storage, runs, verified);

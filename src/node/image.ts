@@ -2,7 +2,7 @@ import { parseMeta } from "../array/meta.ts";
 import type { Schema } from "../array/schema.ts";
 import { Pieces } from "../delta/pieces.ts";
 import { intersect, noRuns, normalise, type Runs } from "../delta/runs.ts";
-import type { ReplicaMemory } from "../node/replica.ts";
+import type { ReplicaMemory } from "./replica.ts";
 
 /** A larger copy of what was there before is given back after each transaction. */
 const beforeBytesKept = 8 * 1024 * 1024;
@@ -44,15 +44,23 @@ export class Image implements ReplicaMemory {
     return this.#meta;
   }
 
+  /** The same inside a transaction: as they would be committed. */
+  workingMetaJson(): Uint8Array {
+    return this.#newMeta ?? this.#meta;
+  }
+
   get segment(): this {
     return this;
   }
 
   begin(): void {
-    if (this.#before.byteLength > beforeBytesKept) this.#before = new Uint8Array(4096);
     this.#written.clear();
     this.#beforeBytes = 0;
     this.#newMeta = null;
+  }
+
+  #forgetBefore(): void {
+    if (this.#before.byteLength > beforeBytesKept) this.#before = new Uint8Array(4096);
   }
 
   /** FORMAT where it is no JSON. */
@@ -81,27 +89,36 @@ export class Image implements ReplicaMemory {
   }
 
   commit(): number {
+    this.#forgetBefore();
+    const { count } = this.#written;
+    const hasMeta = this.#newMeta !== null;
+    this.#meta = this.#newMeta ?? this.#meta;
+    this.#newMeta = null;
+    if (count === 0 && !hasMeta) return 0;
+    this.#changed = this.writtenRuns();
+    this.#version++;
+    return Math.max(count, 1);
+  }
+
+  /** What the transaction has written so far. */
+  writtenRuns(): Runs {
     const { data, count } = this.#written;
     const pairs = new Float64Array(2 * count);
     for (let k = 0; k < count; k++) {
       pairs[2 * k] = data[3 * k]!;
       pairs[2 * k + 1] = data[3 * k + 2]!;
     }
-    const hasMeta = this.#newMeta !== null;
-    this.#meta = this.#newMeta ?? this.#meta;
-    this.#newMeta = null;
-    if (count === 0 && !hasMeta) return 0;
-    this.#changed = normalise(pairs);
-    this.#version++;
-    return Math.max(count, 1);
+    return normalise(pairs);
   }
 
   rollback(): void {
     const { data, count } = this.#written;
     for (let k = count - 1; k >= 0; k--) {
-      const from = data[3 * k + 1]!;
-      this.#bytes.set(this.#before.subarray(from, from + data[3 * k + 2]!), data[3 * k]!);
+      const [offset, from, length] = data.subarray(3 * k, 3 * k + 3) as unknown as [number, number, number];
+      if (this.#version === 0) this.#bytes.fill(0, offset, offset + length);
+      else this.#bytes.set(this.#before.subarray(from, from + length), offset);
     }
+    this.#forgetBefore();
     this.#newMeta = null;
   }
 
@@ -118,6 +135,7 @@ export class Image implements ReplicaMemory {
   }
 
   #keep(offset: number, length: number): void {
+    if (this.#version === 0) return this.#written.add(offset, 0, length); // all there was are zeros
     const end = this.#beforeBytes + length;
     if (end > this.#before.byteLength) {
       const grown = new Uint8Array(Math.max(end, 2 * this.#before.byteLength));

@@ -1,14 +1,20 @@
 import { schemaToJson } from "../array/schema.ts";
 import type { Runs } from "../delta/runs.ts";
-import { fail } from "../errors.ts";
+import { fail, MemblastError } from "../errors.ts";
+import { encodeMessage } from "../protocol/encode.ts";
 import { ProtocolFault } from "../protocol/fault.ts";
+import { crc32c } from "../memory/digest.ts";
 import { defaultLimits, payloadBytesMax } from "../protocol/limits.ts";
 import type { Peer, PublisherConfig } from "../protocol/publisher_state.ts";
 import type { Address } from "../transport/address.ts";
 import { formatAddress } from "../transport/address.ts";
 import type { Link, Listener } from "../transport/link.ts";
-import { addressOf, Doorkeeper } from "./doorkeeper.ts";
-import { Feeds } from "./feed.ts";
+import { descriptors } from "../transport/descriptors.ts";
+import { type Crowding, Places } from "../transport/places.ts";
+import { Allowance } from "./allowance.ts";
+import { addressOf, Doorkeeper, limitsWithin } from "./doorkeeper.ts";
+import type { Crowded } from "./events.ts";
+import { Feeds, type Follower } from "./feed.ts";
 import type { NodeConfig } from "./options.ts";
 import { Publishing, type PublishingOwner } from "./publishing.ts";
 import type { Published } from "./shadow.ts";
@@ -22,7 +28,23 @@ export interface Identity {
   readonly id: string;
 }
 
-/** A link has this long to come through the handshake, ms; with what is left to say it is gone within three seconds. */
+/** What a node's doors tell it. */
+export interface ListeningOwner extends PublishingOwner {
+  /** Some were turned away. Told at once, and then not again for {@link crowdedQuietMs}. */
+  onCrowded(event: Crowded): void;
+  onError(error: MemblastError): void;
+}
+
+/** A full house is told this often, ms: whoever is turned away comes again. */
+const crowdedQuietMs = 10_000;
+
+/** Wrong certificates are told at most this often, ms. */
+const untrustedQuietMs = 1_000;
+
+/** When others keep the memory from being read, it is tried again after so long, ms. */
+const readAgainMs = 100;
+
+/** From its arrival a link has this long to come through all handshakes, ms; with what is left to say it is gone within three seconds. */
 const handshakeMs = 2_500;
 
 /** A WELCOME is one frame; quotes inside of JSON inside of JSON take two bytes each. */
@@ -37,8 +59,13 @@ export class Listening {
   readonly #world: World;
   readonly #config: NodeConfig;
   readonly #session: PublisherConfig;
-  readonly #owner: PublishingOwner;
+  readonly #owner: ListeningOwner;
   readonly #doorkeeper: Doorkeeper;
+  /** Of all listeners together. */
+  readonly #places: Places;
+  /** Links turned away since that was last told, and when that was. */
+  #refused = { count: 0, toldAt: Number.NEGATIVE_INFINITY };
+  #cancelAgain: (() => void) | null = null;
   /** Bytes that each key opens. */
   readonly #rights: ReadonlyMap<string, Runs | null>;
 
@@ -47,7 +74,7 @@ export class Listening {
     identity: Identity,
     config: NodeConfig,
     world: World,
-    owner: PublishingOwner,
+    owner: ListeningOwner,
   ) {
     this.#storage = storage;
     this.#config = config;
@@ -61,7 +88,11 @@ export class Listening {
           "that followers can be told: use fewer arrays, or shorter names",
       );
     this.feeds = new Feeds(storage);
-    this.#doorkeeper = new Doorkeeper(() => world.now());
+    this.#places = new Places(config.connectionsMax);
+    this.#doorkeeper = new Doorkeeper(
+      () => world.now(),
+      limitsWithin(Math.min(config.connectionsMax, descriptors.linksMax)),
+    );
     this.#rights = config.keyring?.rightsIn(storage.schema) ?? new Map();
     this.#session = {
       node: identity.name,
@@ -86,17 +117,42 @@ export class Listening {
   }
 
   #listen(address: Address): Promise<Listener> {
-    const { connectionsMax, tls, origins, hosts } = this.#config;
+    const { tls, origins, hosts } = this.#config;
     return this.#world.transport.listen(address, (link) => this.#admit(link).conversation, {
-      connectionsMax,
+      places: this.#places,
+      onRefused: (why) => this.#turnedAway(why),
+      onSlow: () => void this.#doorkeeper.counters.slow++,
+      onUntrusted: (error) => this.#untrusted(error),
+      lastWord: (text) => encodeMessage(crc32c, { type: "ERROR", code: "AUTH", text }),
+      onError: (error) => this.#owner.onError(error),
       ...(tls && { tls }),
       ...(origins && { origins }),
       hosts,
     });
   }
 
+  #turnedAway(cause: Crowding): void {
+    this.#doorkeeper.counters.refused++;
+    this.#refused.count++;
+    const now = this.#world.now();
+    if (now - this.#refused.toldAt < crowdedQuietMs) return;
+    const { count: refused } = this.#refused;
+    this.#refused = { count: 0, toldAt: now };
+    this.#owner.onCrowded({ cause, refused, links: this.#places.taken });
+  }
+
+  /** Anybody can come with a wrong certificate a thousand times: each is counted, and not all are told. */
+  #untrusted(error: MemblastError): void {
+    this.#doorkeeper.counters.untrusted++;
+    const now = this.#world.now();
+    if (now - this.#untrustedToldAt < untrustedQuietMs) return;
+    this.#untrustedToldAt = now;
+    this.#owner.onError(error);
+  }
+  #untrustedToldAt = Number.NEGATIVE_INFINITY;
+
   #admit(link: Link): Publishing {
-    this.#storage.advance();
+    this.#moveOn();
     const address = addressOf(link.remote);
     const owner: PublishingOwner = {
       onReport: (publishing, report) => {
@@ -104,6 +160,10 @@ export class Listening {
         this.#owner.onReport(publishing, report);
       },
       onOverflow: (publishing, bytes) => this.#owner.onOverflow(publishing, bytes),
+      onTooSlow: (publishing) => {
+        this.#doorkeeper.counters.tooSlow++;
+        this.#owner.onTooSlow(publishing);
+      },
       onClosed: (publishing, cause) => {
         this.#doorkeeper.leave(stranger);
         this.links.delete(publishing);
@@ -113,7 +173,11 @@ export class Listening {
       },
     };
     const publishing = new Publishing(
-      { ...this.#session, auth: this.#authOf(address) },
+      {
+        ...this.#session,
+        auth: this.#authOf(address),
+        limits: { ...this.#session.limits, handshakeMs: Math.max(handshakeMs - (link.ageMs ?? 0), 0) },
+      },
       this.feeds,
       () => this.#storage.version,
       this.#world,
@@ -121,6 +185,7 @@ export class Listening {
       {
         rights: (keyId) => this.#rightsOf(keyId),
         queueBytesMax: this.#config.queueBytesMax,
+        allowance: new Allowance(this.#storage.schema, () => this.#world.now()),
       },
     );
     const evict = () =>
@@ -168,7 +233,9 @@ export class Listening {
 
   /** How it went at the door. */
   get door(): DoorStats {
-    return { strangers: this.#doorkeeper.strangers, ...this.#doorkeeper.counters };
+    const { counters, strangers } = this.#doorkeeper;
+    const { unsettled, evicted } = this.#places;
+    return { ...counters, strangers: strangers + unsettled, evicted: counters.evicted + evicted };
   }
 
   /** Where it really listens, ports chosen by the system included. */
@@ -180,19 +247,45 @@ export class Listening {
   committed(): void {
     const { version } = this.#storage;
     for (const feed of this.feeds.renewed("every"))
-      for (const [link, subscriptions] of [...feed.followers]) link.committedEach(version, subscriptions);
+      for (const [link, subscriptions] of [...feed.followers])
+        guarded(link, () => link.committedEach(version, subscriptions));
   }
 
   /** Tells every link that follows something that changed. */
   publish(): void {
-    this.#storage.advance();
+    if (!this.#moveOn()) return;
     const version = this.#storage.version;
     for (const feed of this.feeds.renewed("latest"))
-      for (const [link, subscriptions] of feed.followers) link.committed(version, subscriptions);
+      for (const [link, subscriptions] of feed.followers)
+        guarded(link, () => link.committed(version, subscriptions));
+  }
+
+  /** To the newest version; where that cannot be read, what is published stays as it is, and is tried again. */
+  #moveOn(): boolean {
+    try {
+      this.#storage.advance();
+      return true;
+    } catch (error) {
+      if (!(error instanceof MemblastError)) throw error;
+      if (!this.#hasFailed) this.#owner.onError(error);
+      this.#hasFailed = true;
+      this.#cancelAgain?.();
+      this.#cancelAgain = this.#world.after(readAgainMs, () => this.#publishAgain());
+      return false;
+    }
+  }
+  /** Since the last time that it could be read: told once, however often it is tried. */
+  #hasFailed = false;
+
+  #publishAgain(): void {
+    this.#cancelAgain = null;
+    this.publish();
+    this.#hasFailed = this.#cancelAgain !== null;
   }
 
   /** Lets nobody in any more. */
   shut(): void {
+    this.#cancelAgain?.();
     for (const listener of this.#listeners) listener.close();
   }
 
@@ -206,5 +299,14 @@ export class Listening {
   close(reason: string, retryAfterMs?: number): void {
     this.shut();
     for (const link of this.links) link.conversation.close(reason, retryAfterMs);
+  }
+}
+
+/** One link's failure ends that link, and no other. */
+function guarded(link: Follower, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    link.failed(error);
   }
 }

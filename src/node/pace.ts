@@ -1,21 +1,22 @@
 import { z } from "zod";
 import { fail } from "../errors.ts";
 
-/** Deltas a second at most; null: as fast as it goes. */
 const rate = z.number().positive().max(1e6).nullable();
 
 /** How a server's commits come: a part of start()'s options, for all servers or for one. */
 export const paceOptions = {
   /**
    * "latest": what is committed while a delta is on its way goes with the next one, so that a slow follower costs nothing and is
-   * never behind by more than that. "every": the first state, and from then on each commit by itself, in order.
+   * never behind by more than that. "every": the first state, and from then on each commit by itself, in order, which
+   * only a server can give that is its memory's only writer. Default "latest".
    */
   mode: z.enum(["latest", "every"]).optional(),
   /**
    * What to do when, in the mode "every", this node has been too slow for the server to keep all that it missed: take "latest" (one
-   * delta that brings it up to date, a `conflated` event, and then each commit again), or "disconnect" for good.
+   * delta that brings it up to date, a `conflated` event, and then each commit again), or "disconnect" for good. Default "latest".
    */
   overflow: z.enum(["latest", "disconnect"]).optional(),
+  /** Deltas a second at most, above 0 and up to 1,000,000; null, the default: as fast as it goes. */
   maxRate: rate.optional(),
 };
 

@@ -1,7 +1,6 @@
 import type { Runs } from "../delta/runs.ts";
 import { MemblastError } from "../errors.ts";
 import { crc32c } from "../memory/digest.ts";
-import { deltaFrame } from "../protocol/encode.ts";
 import { ProtocolFault } from "../protocol/fault.ts";
 import type { SubscribeMessage } from "../protocol/messages.ts";
 import { newPublisher, publisherDeadline, stepPublisher } from "../protocol/publisher.ts";
@@ -13,11 +12,15 @@ import type {
   PublisherReport,
   PublisherState,
 } from "../protocol/publisher_state.ts";
+import type { Subscription } from "../protocol/delivery.ts";
 import type { CloseCause, LinkAction } from "../protocol/session.ts";
+import { asError } from "../transport/failure.ts";
+import type { Allowance } from "./allowance.ts";
 import { Backlog } from "./backlog.ts";
 import { Conversation, type ConversationOwner } from "./conversation.ts";
-import type { Encoding, Reading } from "./encoding.ts";
+import type { Encoding } from "./encoding.ts";
 import type { Feed, Feeds, Follower } from "./feed.ts";
+import { type Outlet, Sending } from "./sending.ts";
 import type { World } from "./world.ts";
 
 /** The bytes of the image that a key opens; null: all of them. */
@@ -27,23 +30,33 @@ export interface PublishingOptions {
   readonly rights: RightsOf;
   /** Bytes of deltas that may wait for the subscriptions in the mode "every" of one link. */
   readonly queueBytesMax: number;
+  /** What its subscriptions may cost. */
+  readonly allowance: Allowance;
 }
 
 /** What a publishing link tells its node. */
 export interface PublishingOwner {
   /** A subscription in the mode "every" was ended, because so many bytes waited on this link. */
   onOverflow(publishing: Publishing, bytes: number): void;
+  /** It was ended because too much was kept for followers that do not take it. */
+  onTooSlow(publishing: Publishing): void;
   onReport(publishing: Publishing, report: PublisherReport): void;
   onClosed(publishing: Publishing, cause: CloseCause): void;
 }
 
+const noSubscriptions: ReadonlyMap<number, Subscription> = new Map();
+
+/** How long a follower that was too slow has to read that it was, ms. */
+const lastWordMs = 250;
+
 const session = { step: stepPublisher, deadline: publisherDeadline, crc32c };
 
 /** The publisher's end of one link: carries out what the session decides. */
-export class Publishing implements Follower, ConversationOwner<PublisherEvent, PublisherAction> {
+export class Publishing implements Follower, Outlet, ConversationOwner<PublisherEvent, PublisherAction> {
   readonly conversation: Conversation<PublisherState, PublisherEvent, PublisherAction>;
   readonly counters = {
     deltas: 0,
+    conflations: 0,
     conflatedVersions: 0,
     overflows: 0,
     repairs: 0,
@@ -62,8 +75,10 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
   /** Of the subscriptions in the mode "every". */
   readonly #backlogs = new Map<number, Backlog>();
   readonly #queueBytesMax: number;
-  /** Deltas of which some parts still have to be handed to the link. */
-  #readings: Reading[] = [];
+  readonly #allowance: Allowance;
+  /** Times that there was something new for a subscription in the mode "latest" since its last delta began. */
+  readonly #news = new Map<number, number>();
+  readonly #sending: Sending;
 
   constructor(
     config: PublisherConfig,
@@ -71,8 +86,9 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
     version: () => number,
     world: World,
     owner: PublishingOwner,
-    { rights, queueBytesMax }: PublishingOptions,
+    { rights, queueBytesMax, allowance }: PublishingOptions,
   ) {
+    this.#allowance = allowance;
     this.#rights = rights;
     this.#queueBytesMax = queueBytesMax;
     this.#feeds = feeds;
@@ -85,22 +101,33 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
       world,
       this,
     );
+    this.#sending = new Sending(feeds, this, () => world.now());
+  }
+
+  get isBlocked(): boolean {
+    return this.conversation.isBlocked;
+  }
+
+  write(frame: readonly Uint8Array[]): void {
+    this.conversation.write(frame);
+  }
+
+  sent(subscription: number, { to }: Encoding): void {
+    this.counters.deltas++;
+    this.conversation.step({ kind: "deltaSent", subscription, to, now: this.#world.now() });
   }
 
   /** How many versions the subscription that is furthest behind is behind. */
   get lag(): number {
-    const { state } = this.conversation;
     let lag = 0;
-    if (state.phase === "open")
-      for (const subscription of state.subscriptions.values())
-        if (subscription.stage === "live")
-          lag = Math.max(lag, subscription.newest - (subscription.sent ?? 0));
+    for (const subscription of this.#subscriptions.values())
+      if (subscription.stage === "live") lag = Math.max(lag, subscription.newest - (subscription.sent ?? 0));
     return lag;
   }
 
   /** Whether something is on its way, or waits. */
   get isBehind(): boolean {
-    return this.conversation.state.phase === "open" && (this.#readings.length > 0 || this.lag > 0);
+    return this.conversation.state.phase === "open" && (!this.#sending.isEmpty || this.lag > 0);
   }
 
   opened(): PublisherEvent {
@@ -110,17 +137,19 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
   }
 
   drained(): void {
-    this.#pump();
+    this.#sending.pump();
   }
 
   closed(cause: CloseCause): void {
-    for (const reading of this.#readings.splice(0)) this.#feeds.finish(reading);
-    for (const subscription of [...this.#feedOf.keys()]) this.#leave(subscription);
+    this.#letGo();
     this.#owner.onClosed(this, cause);
   }
 
   /** There is a newer version, and these subscriptions follow something that changed. */
   committed(version: number, subscriptions: Iterable<number>): void {
+    for (const subscription of subscriptions)
+      if (!this.#backlogs.has(subscription))
+        this.#news.set(subscription, (this.#news.get(subscription) ?? 0) + 1);
     this.conversation.step({ kind: "committed", version, subscriptions, now: this.#world.now() });
   }
 
@@ -136,11 +165,42 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
     }
   }
 
+  /** It may come back: what it has then is where it goes on from. */
+  tooSlow(): void {
+    const { conversation } = this;
+    this.#letGo();
+    this.#owner.onTooSlow(this);
+    conversation.refuse(
+      new ProtocolFault(
+        "LIMIT",
+        "Too much is kept for this link, which does not take it: come back for the newest.",
+      ),
+    );
+    this.#world.after(lastWordMs, () => conversation.abort()); // who does not read will not read this either
+  }
+
+  /** Nothing is kept for it any more. */
+  #letGo(): void {
+    this.#sending.dropAll();
+    for (const subscription of [...this.#feedOf.keys()]) this.#leave(subscription);
+  }
+
+  /** Something of ours went wrong for this link: it ends, the follower is told that it was not its fault, and the node why. */
+  failed(error: unknown): void {
+    const { conversation } = this;
+    conversation.cutBy ??= asError(error);
+    try {
+      conversation.refuse(new ProtocolFault("INTERNAL", "This node could not read what is followed here."));
+    } catch {
+      conversation.abort();
+    }
+  }
+
   #enqueue(subscription: number, backlog: Backlog): void {
     if (backlog.tail === null) return;
     const encoding = this.#feedOf.get(subscription)!.delta(backlog.tail, false);
     if (!encoding) return;
-    const reading = { subscription, encoding, next: 0 };
+    const reading = { link: this, subscription, encoding, next: 0, movedAt: null };
     this.#feeds.read(reading);
     backlog.push(reading);
   }
@@ -148,6 +208,7 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
   /** The follower is told, and asks anew if it wants to: that begins with one delta for all that it missed. */
   #overflow(subscription: number, bytes: number): void {
     this.counters.overflows++;
+    this.#allowance.giveBack(subscription);
     this.#unsubscribed(subscription);
     const fault = new ProtocolFault(
       "LIMIT",
@@ -197,38 +258,51 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
 
   #accept(subscription: number, request: SubscribeMessage): void {
     const now = this.#world.now();
+    let feed: Feed;
     try {
-      const feed = this.#feeds.take(request, this.#rights(this.keyId));
-      this.#join(subscription, feed);
-      if (request.mode === "every") this.#backlogs.set(subscription, new Backlog());
-      // A link that followed nothing was not told of commits; without this one it would resume to the version of its opening.
-      this.conversation.step({ kind: "committed", version: this.#version(), subscriptions: [], now });
-      this.conversation.step({ kind: "subscriptionAccepted", subscription, bytes: feed.bytes, now });
-      this.#skipFirst(subscription);
+      feed = this.#join(subscription, request);
     } catch (error) {
       const fault = faultOf(error);
-      this.conversation.step({ kind: "subscriptionRefused", subscription, fault, now });
+      return this.conversation.step({ kind: "subscriptionRefused", subscription, fault, now });
     }
+    // A link that followed nothing was not told of commits; without this one it would resume to the version of its opening.
+    this.conversation.step({ kind: "committed", version: this.#version(), subscriptions: [], now });
+    this.conversation.step({ kind: "subscriptionAccepted", subscription, bytes: feed.bytes, now });
+    if (this.#subscriptions.has(subscription)) this.#skipFirst(subscription);
+    else this.#leave(subscription); // the session would not have it
+  }
+
+  get #subscriptions(): ReadonlyMap<number, Subscription> {
+    const { state } = this.conversation;
+    return state.phase === "open" ? state.subscriptions : noSubscriptions;
   }
 
   /** What resumes from the newest version gets no first delta: every commit from here on is one. */
   #skipFirst(subscription: number): void {
-    const { state } = this.conversation;
-    const made = state.phase === "open" ? state.subscriptions.get(subscription) : undefined;
+    const made = this.#subscriptions.get(subscription);
     const backlog = this.#backlogs.get(subscription);
     if (made?.stage === "live" && made.sent === made.newest && backlog) backlog.tail ??= made.sent;
   }
 
-  #join(subscription: number, feed: Feed): void {
+  /** Follows what is asked for, once it is known that it may be. @throws ProtocolFault, INVALID_REGION; then nothing is left of it */
+  #join(subscription: number, request: SubscribeMessage): Feed {
+    this.#allowance.pay(request.regions);
+    const runs = this.#feeds.runsOf(request.regions, this.#rights(this.keyId));
+    this.#allowance.add(subscription, runs);
+    const feed = this.#feeds.take(runs, request);
     this.#feedOf.set(subscription, feed);
     const subscriptions = feed.followers.get(this) ?? new Set();
     feed.followers.set(this, subscriptions.add(subscription));
+    if (request.mode === "every") this.#backlogs.set(subscription, new Backlog());
+    return feed;
   }
 
   #leave(subscription: number): void {
     const feed = this.#feedOf.get(subscription);
     if (!feed) return;
     this.#feedOf.delete(subscription);
+    this.#allowance.delete(subscription);
+    this.#news.delete(subscription);
     this.#forget(this.#backlogs.get(subscription));
     this.#backlogs.delete(subscription);
     const subscriptions = feed.followers.get(this)!;
@@ -243,14 +317,15 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
 
   #unsubscribed(subscription: number): void {
     this.#leave(subscription);
-    const at = this.#readings.findIndex((reading) => reading.subscription === subscription);
-    if (at >= 0) this.#feeds.finish(this.#readings.splice(at, 1)[0]!);
+    this.#sending.drop(subscription);
   }
 
   #deliver(subscription: number, from: number, full: boolean): void {
+    this.counters.conflations += Math.max((this.#news.get(subscription) ?? 0) - 1, 0);
+    this.#news.delete(subscription);
     const backlog = this.#backlogs.get(subscription);
     const waiting = backlog?.shift();
-    if (waiting) return this.#begin(waiting);
+    if (waiting) return this.#sending.begin(waiting);
     const encoding = this.#feedOf.get(subscription)!.delta(from, full);
     if (encoding) return this.#send(subscription, encoding);
     if (backlog) backlog.tail = from;
@@ -259,39 +334,18 @@ export class Publishing implements Follower, ConversationOwner<PublisherEvent, P
   }
 
   #send(subscription: number, encoding: Encoding): void {
-    const reading = { subscription, encoding, next: 0 };
+    const reading = { link: this, subscription, encoding, next: 0, movedAt: null };
     const backlog = this.#backlogs.get(subscription);
     if (backlog) backlog.tail = encoding.to;
     this.#feeds.read(reading);
-    this.#begin(reading);
-  }
-
-  #begin(reading: Reading): void {
-    this.#readings.push(reading);
-    this.#pump();
-  }
-
-  /** Hands parts to the link while it takes them: one of each delta in turn, so that a long one does not hold up the others. */
-  #pump(): void {
-    while (!this.conversation.isBlocked) {
-      const reading = this.#readings.shift();
-      if (!reading) return;
-      const { subscription, encoding } = reading;
-      const frame = deltaFrame(subscription, encoding.part(reading.next++));
-      const isLast = reading.next === encoding.partCount;
-      if (isLast) this.#feeds.finish(reading);
-      else this.#readings.push(reading);
-      this.conversation.write(frame);
-      if (!isLast) continue;
-      this.counters.deltas++;
-      this.conversation.step({ kind: "deltaSent", subscription, to: encoding.to, now: this.#world.now() });
-    }
+    this.#sending.begin(reading);
   }
 }
 
 /** Why regions cannot be had, in the words of the protocol. */
 function faultOf(error: unknown): ProtocolFault {
   if (error instanceof ProtocolFault) return error;
-  if (error instanceof MemblastError) return new ProtocolFault("REGION", error.message);
+  if (error instanceof MemblastError && error.code.startsWith("INVALID_"))
+    return new ProtocolFault("REGION", error.message);
   throw error;
 }

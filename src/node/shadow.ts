@@ -11,8 +11,8 @@ export interface Published {
   readonly version: number;
   /** Whether all commits are this process's own, so that none goes by unseen. */
   readonly isSole: boolean;
-  /** What changed after `version`, and perhaps a little more. */
-  changedSince(version: number, clip?: Runs | null): { version: number; runs: Runs };
+  /** What changed after `version`, and perhaps a little more; `exactly`: not more than the words of 8 bytes, where that is known. */
+  changedSince(version: number, clip?: Runs | null, exactly?: boolean): { version: number; runs: Runs };
   isMetaNewer(version: number): boolean;
   /** The metadata as JSON text, a live view; empty where there is none. */
   metaJson(): Uint8Array;
@@ -36,6 +36,8 @@ export class Shadow implements Published {
   readonly #segment: Segment;
   #bytes: Uint8Array<ArrayBuffer> | null = null;
   #version = 0;
+  /** Why the bytes are of no version at the moment: a half of one and a half of another, until it can be read again. */
+  #torn: unknown = null;
   #readers = 0;
 
   constructor(segment: Segment, schema: Schema) {
@@ -52,15 +54,28 @@ export class Shadow implements Published {
     return (this.#bytes ??= new Uint8Array(this.schema.imageBytes));
   }
 
-  /** Nothing while somebody reads: a read inside a read sees the same version. @throws TRUNCATED, STALE, LOCKED */
+  /**
+   * Nothing while somebody reads: a read inside a read sees the same version. Should it fail, the version stays what it was, so that
+   * nothing seems to go back, and neither its bytes nor what changed can be had any more: the next time all of them are copied.
+   * @throws TRUNCATED, STALE, LOCKED
+   */
   advance(): void {
     if (this.#readers > 0) return;
     const { bytes } = this;
-    const from = this.#version;
     // Which bytes will change nobody can say: others may commit more of them before we look.
-    if (this.#segment.version !== from) this.beforeCommit?.(() => Float64Array.of(0, bytes.byteLength));
-    this.#version = 0; // of no version, should this fail
-    this.#version = this.#segment.refresh(bytes, from);
+    if (this.#torn === null && this.#segment.version !== this.#version)
+      this.beforeCommit?.(() => Float64Array.of(0, bytes.byteLength));
+    try {
+      this.#version = this.#segment.refresh(bytes, this.#torn === null ? this.#version : 0);
+      this.#torn = null;
+    } catch (error) {
+      this.#torn = error;
+      throw error;
+    }
+  }
+
+  #checkWhole(): void {
+    if (this.#torn !== null) throw this.#torn;
   }
 
   /** Runs `fn` while the copy stays as it is. */
@@ -75,6 +90,7 @@ export class Shadow implements Published {
 
   /** Blocks that others have changed since are among the runs: they will be again, with what they hold then. */
   changedSince(version: number, clip: Runs | null = null): { version: number; runs: Runs } {
+    this.#checkWhole();
     return { version: this.#version, runs: this.#segment.changedSince(version, clip).runs };
   }
 
@@ -85,6 +101,7 @@ export class Shadow implements Published {
 
   get metaRecord(): Uint8Array {
     const { metaOffset, metaBytesMax } = this.schema;
+    this.#checkWhole();
     return this.bytes.subarray(metaOffset, metaOffset + metaBytesMax);
   }
 
@@ -93,6 +110,7 @@ export class Shadow implements Published {
   }
 
   gather(runs: Runs, into: Uint8Array): void {
+    this.#checkWhole();
     gather(runs, into, this.bytes, this.bytes.byteLength);
   }
 }

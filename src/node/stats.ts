@@ -1,29 +1,40 @@
 import type { Following } from "./following.ts";
 import type { Publishing } from "./publishing.ts";
 
-/** One link in {@link NodeStats}. Bytes are counted since the link was made. */
+/** One link in {@link NodeStats}; null where this end cannot know. Counted since the link was made, "out" over all links to that server. */
 export interface LinkStats {
   readonly direction: "in" | "out";
+  /** Name of the node at the other end; its address until it has said one. */
   readonly peer: string;
   readonly address: string;
   /** The secret that let the follower in; null where none is asked for. */
   readonly key: string | null;
+  /** "given up": a server that this node does not follow any more, because trying again is of no use; `reason` says why. */
+  readonly state: "connecting" | "live" | "given up";
+  readonly reason: string | null;
+  /** Whether `state` is "live". */
   readonly connected: boolean;
   readonly sentBytes: number;
   readonly receivedBytes: number;
   /** Bytes handed over that the other end has not taken. */
   readonly queuedBytes: number;
-  /** Bytes of commits that wait for a follower that wants every one of them ("in"). */
-  readonly waitingBytes: number;
-  /** Versions the other end ("in") is behind. */
-  readonly lag: number;
+  /** Bytes of commits that wait for a follower that wants every one of them. "out": null. */
+  readonly waitingBytes: number | null;
+  /**
+   * Versions from the last one sent to the newest that changed what the other end follows; 0: it has been sent all. Commits in between
+   * that changed none of it are counted, too. "out": null.
+   */
+  readonly lag: number | null;
   readonly deltas: number;
-  /** Versions that went out merged into a later one. */
-  readonly conflatedVersions: number;
+  /** Times that something new for this link did not go by itself, but with what came later: a delta was under way, or its rate forbade it. "out": null. */
+  readonly conflations: number | null;
+  /** Versions without a delta of their own: written in one turn, conflated, or without a change to what is followed. "out": null. */
+  readonly conflatedVersions: number | null;
   /** Times that more commits waited for a follower in the mode "every" than may: it then got them as one. */
   readonly overflows: number;
   /** Repairs sent ("in") or mismatches found ("out"). */
   readonly repairs: number;
+  /** From a PING to its answer, milliseconds; null before the first. */
   readonly roundTripMs: number | null;
 }
 
@@ -39,6 +50,12 @@ export interface DoorStats {
   readonly failedProofs: number;
   /** Proofs that were not looked at because of earlier wrong ones from the same address. */
   readonly turnedAway: number;
+  /** Links closed unseen: `connectionsMax` stood already, or the process had too few files left. */
+  readonly refused: number;
+  /** Links that TLS refused: no certificate or an untrusted one where `tls.clientCertificates` asks for it, or a version below 1.2. */
+  readonly untrusted: number;
+  /** Links ended because they stood still in the middle of a delta, and more was kept for such than twice the image (64 MiB at least). */
+  readonly tooSlow: number;
 }
 
 /** Of a node that does not listen. */
@@ -48,6 +65,9 @@ export const noDoor: DoorStats = Object.freeze({
   evicted: 0,
   failedProofs: 0,
   turnedAway: 0,
+  refused: 0,
+  untrusted: 0,
+  tooSlow: 0,
 });
 
 /** Everything a node counts. */
@@ -66,12 +86,15 @@ export interface NodeStats {
 
 export function publishingStats(link: Publishing): LinkStats {
   const { conversation, counters } = link;
+  const connected = conversation.state.phase === "open";
   return {
     direction: "in",
     peer: link.peer,
     address: conversation.remote,
     key: link.keyId,
-    connected: conversation.state.phase === "open",
+    state: connected ? "live" : "connecting",
+    reason: null,
+    connected,
     sentBytes: conversation.sentBytes,
     receivedBytes: conversation.receivedBytes,
     queuedBytes: conversation.queuedBytes,
@@ -83,18 +106,22 @@ export function publishingStats(link: Publishing): LinkStats {
 
 export function followingStats(link: Following): LinkStats {
   const { deltas, mismatches, overflows, roundTripMs } = link.counters;
+  const { isConnected: connected, givenUp } = link;
   return {
     direction: "out",
     peer: link.peer,
     address: link.server.key,
     key: link.server.secret?.keyId ?? null,
-    connected: link.isConnected,
+    state: givenUp ? "given up" : connected ? "live" : "connecting",
+    reason: givenUp?.message ?? null,
+    connected,
     ...link.traffic,
-    queuedBytes: 0,
-    waitingBytes: 0,
-    lag: 0,
+    queuedBytes: link.queuedBytes,
+    waitingBytes: null,
+    lag: null,
     deltas,
-    conflatedVersions: 0,
+    conflations: null,
+    conflatedVersions: null,
     overflows,
     repairs: mismatches,
     roundTripMs,

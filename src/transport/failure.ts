@@ -69,10 +69,45 @@ export function linkClosed(
   );
 }
 
-/** The error's `code` where it has a textual one, such as "ECONNRESET". */
+/**
+ * The error's `code` where it has a textual one, such as "ECONNRESET"; of one that TLS reports as EPROTO, what it is about, such as
+ * "TLSV1_ALERT_CERTIFICATE_REQUIRED"; of one of our own, the system's code that it tells.
+ */
 export function codeOf(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null | undefined)?.code;
-  return typeof code === "string" ? code : undefined;
+  if (error instanceof MemblastError) return error.details.systemCode as string | undefined;
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (typeof code !== "string") return undefined;
+  return (code === "EPROTO" && /OPENSSL_internal:([A-Z0-9_]+)/.exec(String(message))?.[1]) || code;
+}
+
+/** Whether the other side has ended the link by saying what it has against our certificate, or our version of TLS. */
+export function isTlsAlert(error: unknown): boolean {
+  return codeOf(error)?.includes("_ALERT_") === true;
+}
+
+/** In words, as far as TLS has some. */
+export function tlsReason(cause: unknown): string {
+  return cause instanceof Error ? cause.message.replace(/^.*OPENSSL_internal:/, "") : "no reason given";
+}
+
+/** What BoringSSL calls it when it is the one that judges. */
+export class NoCertificate extends Error {
+  readonly code = "PEER_DID_NOT_RETURN_A_CERTIFICATE";
+
+  constructor() {
+    super("it shows no certificate");
+  }
+}
+
+/** A link that did not come through the TLS handshake: for the side that listens. */
+export function untrusted(remote: string, cause: unknown): MemblastError {
+  const systemCode = codeOf(cause);
+  return new MemblastError(
+    "PROTOCOL",
+    `A link from ${remote} was refused by TLS: ${tlsReason(cause)}`,
+    { remote, reason: "TLS", ...(systemCode && { systemCode }) },
+    cause,
+  );
 }
 
 /** What a handler threw, as an Error. */

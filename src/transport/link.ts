@@ -1,4 +1,6 @@
+import type { MemblastError } from "../errors.ts";
 import type { Address } from "./address.ts";
+import type { Crowding, Places } from "./places.ts";
 import type { TlsOptions } from "./tls.ts";
 
 /**
@@ -14,6 +16,8 @@ export interface Link {
   readonly remote: string;
   /** "closing" from `close()` until the end has been reached, then "closed". */
   readonly state: LinkState;
+  /** Milliseconds since the socket was there: TLS and the upgrade to a WebSocket have taken some of them. Absent: none. */
+  readonly ageMs?: number;
   /** Bytes accepted by `write` that have not been handed to the system yet. */
   readonly queuedBytes: number;
 
@@ -66,16 +70,32 @@ export type Accept = (link: Link) => LinkHandler | null;
 
 export interface ListenOptions {
   /**
-   * Links of this listener at one time; more are accepted and closed at once, because a listener that may not accept
-   * spins. Lowered to what the process may open in files, less a reserve. Default 1024.
+   * Links of this listener at one time, 1 or more; default 1024. More are accepted and closed at once, and so is whoever comes
+   * while the process has links for all but 64 of the files it may open, or fewer than 16 files left; but before that the one is
+   * sent away that has been shaking hands for the longest time. With fewer than 4 files left the listener itself is closed until
+   * there are 16 again, because one that may not accept spins.
    */
   readonly connectionsMax?: number;
-  /** How long `close()` of a link may take. Default 5000. */
+  /** In place of `connectionsMax`: what this listener shares with others. */
+  readonly places?: Places;
+  /** A link was turned away, or all are until there are files again. */
+  readonly onRefused?: (why: Crowding) => void;
+  /** It could not be opened again where it had to be closed: somebody else has the address. It goes on trying. */
+  readonly onError?: (error: MemblastError) => void;
+  /** How long `close()` of a link may take, ms. Default 5000. */
   readonly closeTimeoutMs?: number;
-  /** How long a TLS handshake may take. Default 3000. */
+  /** How long the TLS handshake and the upgrade to a WebSocket may take together, ms. Default 2500. */
   readonly handshakeTimeoutMs?: number;
+  /** The link goes on to shake hands: whoever handles it says when it is settled. */
+  readonly settlesLater?: boolean;
   /** For `tls:` and `wss:`, needed there: `cert` and `key` at least. */
   readonly tls?: TlsOptions;
+  /** A link did not come through the handshakes in time. */
+  readonly onSlow?: () => void;
+  /** A link was refused by TLS: it shows no certificate or an untrusted one, or speaks no version from 1.2 on. */
+  readonly onUntrusted?: (error: MemblastError) => void;
+  /** What to send, before it is closed, on a link whose certificate is not trusted. */
+  readonly lastWord?: (why: string) => readonly Uint8Array[];
   /**
    * For `ws:` and `wss:`: origins ("https://example.org") of the web pages that may connect, "*" for all. Default: pages from
    * the same host, whatever their port, and from this machine. What is no browser has no origin and is let in.
@@ -86,11 +106,11 @@ export interface ListenOptions {
 }
 
 export interface ConnectOptions {
-  /** From the call until the link is open, name look-up and TLS handshake included. Default 5000. */
+  /** From the call until the link is open, name look-up and TLS handshake included, ms. Default 5000. */
   readonly timeoutMs?: number;
   /** Calls off the attempt; once the link is open it has no effect. */
   readonly signal?: AbortSignal;
-  /** How long `close()` of the link may take. Default 5000. */
+  /** How long `close()` of the link may take, ms. Default 5000. */
   readonly closeTimeoutMs?: number;
   /** For `tls:` and `wss:`. The other side's certificate is verified by default. */
   readonly tls?: TlsOptions;
@@ -123,5 +143,5 @@ export interface Transport {
 
 export const defaultCloseTimeoutMs = 5000;
 export const defaultConnectTimeoutMs = 5000;
-export const defaultHandshakeTimeoutMs = 3000;
+export const defaultHandshakeTimeoutMs = 2500;
 export const defaultConnectionsMax = 1024;

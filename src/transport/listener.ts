@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { MemblastError } from "../errors.ts";
 import { type Address, formatAddress, formatEndpoint } from "./address.ts";
+import { descriptors, type Suspendable } from "./descriptors.ts";
 import type { StreamAddress } from "./dialler.ts";
-import { addressInUse, asError, codeOf } from "./failure.ts";
+import { addressInUse, asError, codeOf, NoCertificate, tlsReason, untrusted } from "./failure.ts";
 import {
   type Accept,
   defaultCloseTimeoutMs,
@@ -11,12 +11,10 @@ import {
   type Listener,
   type ListenOptions,
 } from "./link.ts";
+import { type Crowding, type Place, Places } from "./places.ts";
 import { bindSocketFile, type SocketFile } from "./socketfile.ts";
 import { streamEvents, StreamLink, type StreamSocket } from "./stream.ts";
 import { badCredentials, listenTls } from "./tls.ts";
-
-/** Files that a process needs for other things than links: segments, modules, pipes. */
-const filesReserved = 64;
 
 /** {@link Transport.listen} over TCP, TLS and unix sockets. */
 export async function listenStream(
@@ -29,23 +27,29 @@ export async function listenStream(
   return listener;
 }
 
-class StreamListener implements Listener {
+/** How long one that is not trusted may take to read why, ms. */
+const lastWordMs = 250;
+
+class StreamListener implements Listener, Suspendable {
   #address: StreamAddress;
   readonly #accept: Accept;
   readonly #options: ListenOptions;
-  readonly #connectionsMax: number;
+  readonly #places: Places;
   #server: Bun.SocketListener<StreamLink | undefined> | null = null;
   #file: SocketFile<unknown> | null = null;
   readonly #handshakes = new Map<StreamLink, ReturnType<typeof setTimeout>>();
-  readonly #processMax = filesMaxOfProcess() - filesReserved;
   #connections = 0;
   #refused = 0;
+  #isClosed = false;
+  /** Closed for as long as there are no files to be had. */
+  #isSuspended = false;
+  #isResuming = false;
 
   constructor(address: StreamAddress, accept: Accept, options: ListenOptions) {
     this.#address = address;
     this.#accept = accept;
     this.#options = options;
-    this.#connectionsMax = options.connectionsMax ?? defaultConnectionsMax;
+    this.#places = options.places ?? new Places(options.connectionsMax ?? defaultConnectionsMax);
   }
 
   get address(): Address {
@@ -61,6 +65,47 @@ class StreamListener implements Listener {
   }
 
   async start(): Promise<void> {
+    await this.#bind();
+    descriptors.add(this);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    descriptors.remove(this);
+    this.#unbind();
+  }
+
+  suspend(): void {
+    if (this.#isSuspended) return;
+    this.#isSuspended = true;
+    this.#options.onRefused?.("files");
+    this.#unbind();
+  }
+
+  resume(): void {
+    if (!this.#isSuspended || this.#isResuming) return;
+    this.#isResuming = true;
+    this.#bind().then(
+      () => {
+        this.#isResuming = this.#isSuspended = false;
+        if (this.#isClosed) this.#unbind();
+      },
+      (error) => {
+        this.#isResuming = false;
+        this.#failed(error as MemblastError);
+      },
+    );
+  }
+
+  /** Somebody else has taken the address meanwhile: said once, and tried again. */
+  #failed(error: MemblastError): void {
+    if (this.#hasFailed || this.#isClosed) return;
+    this.#hasFailed = true;
+    this.#options.onError?.(error);
+  }
+  #hasFailed = false;
+
+  async #bind(): Promise<void> {
     try {
       if (this.#address.kind === "unix") await this.#bindFile(this.#address);
       else this.#bindPort(this.#address);
@@ -69,7 +114,7 @@ class StreamListener implements Listener {
     }
   }
 
-  close(): void {
+  #unbind(): void {
     const server = this.#server;
     this.#server = null;
     server?.stop();
@@ -103,15 +148,18 @@ class StreamListener implements Listener {
     return streamEvents({
       open: (socket) => this.#arrived(socket),
       ...(this.#address.kind === "tls" && {
-        handshake: (socket: StreamSocket, success: boolean) => this.#shookHands(socket, success),
+        handshake: (socket: StreamSocket, success: boolean, error: Error | null) =>
+          this.#shookHands(socket, success, error),
       }),
     });
   }
 
   #arrived(socket: StreamSocket): void {
-    if (this.#connections >= this.#connectionsMax || StreamLink.open >= this.#processMax) {
+    const place = this.#takePlace(() => link.abort());
+    if (typeof place === "string") {
       this.#refused++;
-      return void socket.terminate();
+      socket.terminate();
+      return this.#options.onRefused?.(place);
     }
     this.#connections++;
     const kind = this.#address.kind;
@@ -123,8 +171,10 @@ class StreamListener implements Listener {
       description: kind === "unix" ? `unix at ${this.#address.path}` : `${kind} from ${remote}`,
       remote,
       closeTimeoutMs: this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs,
+      settled: () => place.settle(),
       ended: () => {
         this.#connections--;
+        place.leave();
         this.#handshakeOver(link);
       },
     });
@@ -134,12 +184,19 @@ class StreamListener implements Listener {
     else this.#admit(link);
   }
 
+  #takePlace(evict: () => void): Place | Crowding {
+    const isScarce = StreamLink.open >= descriptors.linksMax || descriptors.isScarce;
+    if (isScarce && !this.#places.evictOldest()) return "files";
+    return this.#places.take(evict) ?? "connections";
+  }
+
   /** Bun itself would wait for ever. */
   #awaitHandshake(link: StreamLink): void {
-    const timer = setTimeout(
-      () => link.abort(),
-      this.#options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs,
-    );
+    const { onSlow, handshakeTimeoutMs = defaultHandshakeTimeoutMs } = this.#options;
+    const timer = setTimeout(() => {
+      onSlow?.();
+      link.abort();
+    }, handshakeTimeoutMs);
     this.#handshakes.set(link, timer);
   }
 
@@ -148,19 +205,35 @@ class StreamListener implements Listener {
     this.#handshakes.delete(link);
   }
 
-  #shookHands(socket: StreamSocket, success: boolean): void {
+  #shookHands(socket: StreamSocket, success: boolean, error: Error | null): void {
     const link = socket.data;
     if (!link || link.state !== "open") return;
     this.#handshakeOver(link);
     // Without a certificate asked for, `authorized` is false and means nothing.
-    const trusted = success && (this.#options.tls?.clientCertificates !== true || socket.authorized);
-    if (trusted) this.#admit(link);
+    if (success && (this.#options.tls?.clientCertificates !== true || socket.authorized))
+      return this.#admit(link);
+    const cause = success && !hasCertificate(socket) ? new NoCertificate() : error;
+    // Who hangs up in mid-handshake has something against our certificate, or is just passing.
+    if (codeOf(cause) !== "ECONNRESET") this.#options.onUntrusted?.(untrusted(link.remote, cause));
+    if (success) this.#sendAway(link, tlsReason(cause));
     else link.abort();
+  }
+
+  /** TLS 1.3 has no word for it any more once both sides have shaken hands. */
+  #sendAway(link: StreamLink, why: string): void {
+    const timer = setTimeout(() => link.abort(), lastWordMs);
+    link.opened({ onBytes() {}, onClose: () => clearTimeout(timer) });
+    const word = this.#options.lastWord?.(
+      `This node lets in who shows a certificate that it trusts: ${why}.`,
+    );
+    if (word) link.write(word);
+    link.close();
   }
 
   #admit(link: StreamLink): void {
     try {
       const handler = this.#accept(link);
+      if (!this.#options.settlesLater) link.settle();
       if (handler) link.opened(handler);
       else link.abort();
     } catch (thrown) {
@@ -168,6 +241,10 @@ class StreamListener implements Listener {
       reportError(asError(thrown));
     }
   }
+}
+
+function hasCertificate(socket: StreamSocket): boolean {
+  return (socket.getPeerCertificate() as unknown) !== undefined;
 }
 
 function listenFailed(address: StreamAddress, error: unknown): unknown {
@@ -190,15 +267,4 @@ function listenFailed(address: StreamAddress, error: unknown): unknown {
     details,
     error,
   );
-}
-
-/** The soft limit on open files, of which every link is one. */
-function filesMaxOfProcess(): number {
-  try {
-    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
-    if (soft !== undefined) return Number(soft);
-  } catch {
-    // no /proc: assume what systems commonly allow
-  }
-  return 1024;
 }

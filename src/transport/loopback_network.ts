@@ -13,6 +13,7 @@ import {
   type Transport,
 } from "./link.ts";
 import { type LoopbackPair, loopbackPair } from "./loopback.ts";
+import { Places } from "./places.ts";
 
 /** Who dials whom; the dialler's name counts up from "loopback:1". */
 export interface LoopbackRoute {
@@ -111,14 +112,16 @@ class Door implements Listener {
   connections = 0;
   refused = 0;
   readonly #accept: Accept;
-  readonly #connectionsMax: number;
+  readonly #places: Places;
+  readonly #onRefused: ListenOptions["onRefused"];
   readonly #shut: () => void;
 
   constructor(address: Address, accept: Accept, options: ListenOptions, shut: () => void) {
     this.address = address;
     this.closeTimeoutMs = options.closeTimeoutMs;
     this.#accept = accept;
-    this.#connectionsMax = options.connectionsMax ?? defaultConnectionsMax;
+    this.#places = options.places ?? new Places(options.connectionsMax ?? defaultConnectionsMax);
+    this.#onRefused = options.onRefused;
     let isShut = false;
     this.#shut = () => {
       if (!isShut) shut();
@@ -127,7 +130,9 @@ class Door implements Listener {
   }
 
   admit(): { handler: LinkHandler; enter(link: Link): void } {
-    const isCrowded = this.connections >= this.#connectionsMax;
+    const place = this.#places.take(() => {});
+    const isCrowded = place === null;
+    place?.settle();
     if (isCrowded) this.refused++;
     else this.connections++;
     let chosen: LinkHandler | null = null;
@@ -138,12 +143,14 @@ class Door implements Listener {
       onDrain: (link) => chosen?.onDrain?.(link),
       onClose: (link, cause) => {
         if (!isCrowded) this.connections--;
+        place?.leave();
         chosen?.onClose(link, cause);
       },
     };
     const enter = (link: Link) => {
       try {
-        if (!isCrowded) chosen = this.#accept(link);
+        if (isCrowded) this.#onRefused?.("connections");
+        else chosen = this.#accept(link);
       } catch (thrown) {
         reportError(thrown);
       }

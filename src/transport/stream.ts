@@ -32,6 +32,8 @@ export interface StreamLinkSetting {
   readonly description: string;
   readonly remote: string;
   readonly closeTimeoutMs: number;
+  /** Called by {@link StreamLink.settle}. */
+  settled?(): void;
   /** Called once when the socket is gone, whether or not the link was ever opened, before `onClose`. */
   ended(): void;
 }
@@ -60,6 +62,7 @@ export class StreamLink implements Link {
   readonly remote: string;
   readonly #socket: StreamSocket;
   readonly #setting: StreamLinkSetting;
+  readonly #since = performance.now();
   readonly #outbox: Outbox;
   #handler: LinkHandler | null = null;
   #state: LinkState = "open";
@@ -90,6 +93,10 @@ export class StreamLink implements Link {
 
   get queuedBytes(): number {
     return this.#outbox.bytes;
+  }
+
+  get ageMs(): number {
+    return performance.now() - this.#since;
   }
 
   write(parts: readonly Uint8Array[]): boolean {
@@ -140,6 +147,11 @@ export class StreamLink implements Link {
   }
 
   // ---- what the socket reports ----
+
+  /** All handshakes below the link's own bytes are over. */
+  settle(): void {
+    this.#setting.settled?.();
+  }
 
   opened(handler: LinkHandler): void {
     this.#handler = handler;

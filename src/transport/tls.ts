@@ -6,17 +6,19 @@ type Pem = string | Uint8Array;
 export interface TlsOptions {
   /** The own certificate, followed by those between it and the authority. Needed for listening. */
   readonly cert?: Pem;
+  /** The private key of `cert`. Needed for listening. */
   readonly key?: Pem;
+  /** Of the key, where it is encrypted. */
   readonly passphrase?: string;
-  /** The authorities that the other side's certificate may come from, in place of the well-known ones. */
+  /** The authorities that the other side's certificate may come from, in place of the well-known ones, which are the default. */
   readonly ca?: Pem | readonly Pem[];
-  /** Certificates that are revoked. */
+  /** Lists of revoked certificates, as PEM text. With one of them, each authority that vouches for the other side needs its own. */
   readonly crl?: Pem | readonly Pem[];
-  /** Listening: a link must show a certificate that `ca` vouches for. */
+  /** Listening: a link must show a certificate that `ca` vouches for. Default false. */
   readonly clientCertificates?: boolean;
   /** Connecting: the name that the other side's certificate must bear, where it is not the address's host. */
   readonly serverName?: string;
-  /** Connecting: takes any certificate. Anyone in between can then read and change everything. */
+  /** Connecting: takes any certificate. Anyone in between can then read and change everything. Default false. */
   readonly insecure?: boolean;
 }
 
@@ -30,7 +32,8 @@ export function listenTls(options: TlsOptions | undefined): Bun.TLSOptions {
   return {
     ...credentials(options),
     requestCert: options.clientCertificates === true,
-    rejectUnauthorized: true,
+    // The listener looks at every one itself, so that it can still say why before it closes.
+    rejectUnauthorized: false,
   };
 }
 

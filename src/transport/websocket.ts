@@ -53,6 +53,10 @@ export class WebSocketLink implements Link {
     return this.#isClosing ? "closing" : this.#socket.state;
   }
 
+  get ageMs(): number {
+    return this.#socket.ageMs ?? 0;
+  }
+
   /** The frames' headers are counted, too. */
   get queuedBytes(): number {
     return this.#socket.queuedBytes;

@@ -1,7 +1,7 @@
 import { MemblastError } from "../errors.ts";
 import { formatEndpoint } from "./address.ts";
 import { connectStream } from "./dialler.ts";
-import { asError, connectFailed, type ConnectReason } from "./failure.ts";
+import { asError, connectFailed, type ConnectReason, isTlsAlert } from "./failure.ts";
 import { type Head, HeadReader, HttpFault } from "./http_head.ts";
 import { type ConnectOptions, defaultConnectTimeoutMs, type Link, type LinkHandler } from "./link.ts";
 import { checkResponse, newKey, upgradeRequest, type WebSocketAddress } from "./upgrade.ts";
@@ -85,7 +85,7 @@ class Dial implements LinkHandler {
 
   onClose(_: Link, cause?: Error): void {
     if (this.#link) this.#link.closed(cause);
-    else this.#refuse("closed", cause);
+    else this.#refuse(isTlsAlert(cause) ? "tls" : "closed", cause);
   }
 
   #open(rest: Uint8Array): void {

@@ -11,6 +11,7 @@ import {
   type ListenOptions,
 } from "./link.ts";
 import { listenStream } from "./listener.ts";
+import type { StreamLink } from "./stream.ts";
 import { acceptUpgrade, type Door, refusal, type WebSocketAddress } from "./upgrade.ts";
 import { WebSocketLink } from "./websocket.ts";
 
@@ -23,9 +24,14 @@ export async function listenWebSocket(
   const { kind, host, port } = address;
   const socketAddress = { kind: kind === "ws" ? "tcp" : "tls", host, port } as const;
   const door: Door = { address, origins: options.origins, hosts: options.hosts ?? [] };
-  const knock = () => new Knock(door, accept, options.handshakeTimeoutMs ?? defaultHandshakeTimeoutMs);
+  const { handshakeTimeoutMs = defaultHandshakeTimeoutMs, onSlow } = options;
+  const knock = () => new Knock(door, accept, handshakeTimeoutMs, onSlow);
   try {
-    return new WebSocketListener(await listenStream(socketAddress, knock, options), address);
+    const lastWord = (why: string) => [refusal(new HttpFault(403, why))];
+    return new WebSocketListener(
+      await listenStream(socketAddress, knock, { ...options, lastWord, settlesLater: true }),
+      address,
+    );
   } catch (error) {
     throw restated(error, socketAddress, address);
   }
@@ -59,11 +65,13 @@ class Knock implements LinkHandler {
   readonly #door: Door;
   readonly #accept: Accept;
   readonly #timeoutMs: number;
+  readonly #onSlow: (() => void) | undefined;
   #head: HeadReader | null = new HeadReader();
   #link: WebSocketLink | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(door: Door, accept: Accept, timeoutMs: number) {
+  constructor(door: Door, accept: Accept, timeoutMs: number, onSlow: (() => void) | undefined) {
+    this.#onSlow = onSlow;
     this.#door = door;
     this.#accept = accept;
     this.#timeoutMs = timeoutMs;
@@ -71,7 +79,13 @@ class Knock implements LinkHandler {
 
   onOpen(socket: Link): void {
     // Also ends a refused one that does not go.
-    this.#timer = setTimeout(() => socket.abort(), this.#timeoutMs);
+    this.#timer = setTimeout(
+      () => {
+        if (this.#head) this.#onSlow?.();
+        socket.abort();
+      },
+      this.#timeoutMs - (socket.ageMs ?? 0),
+    );
   }
 
   onBytes(socket: Link, bytes: Uint8Array): void {
@@ -118,6 +132,7 @@ class Knock implements LinkHandler {
     }
     if (handler === null) return socket.abort();
     clearTimeout(this.#timer);
+    (socket as StreamLink).settle();
     this.#link = link;
     socket.write([response]);
     link.opened(handler);

@@ -79,6 +79,34 @@ describeInBrowser("in Chromium", () => {
   );
 
   test(
+    "it proves a secret, and sees every commit by itself",
+    async () => {
+      const secret = "correct horse battery staple";
+      await using node = await serve({ shape: [8], secrets: { page: { secret } } });
+      node.on("error", () => {});
+      await connect(node.addresses[0]!, {
+        secret: { keyId: "page", secret },
+        mode: "every",
+        checkHash: true,
+      });
+      await browser.evaluate(
+        "void (globalThis.seen = [], client.onUpdate(() => seen.push([client.version, client.ndarray().get(0)])))",
+      );
+      for (let i = 1; i <= 300; i++) node.write((a) => a.set(0, i));
+      await browser.until("client.version === 300");
+      const seen = await browser.evaluate<number[][]>("seen");
+      expect(seen).toEqual(Array.from({ length: 300 }, (_, i) => [i + 1, i + 1]));
+      expect(node.stats().links[0]!.key).toBe("page");
+      const refused = await browser.evaluate<string>(
+        `memblast.connect(${JSON.stringify(node.addresses[0])}, { secret: { keyId: "page", secret: "${secret}!" } })
+          .ready.then(() => "none", (error) => error.code)`,
+      );
+      expect(refused).toBe("REFUSED");
+    },
+    timeoutMs,
+  );
+
+  test(
     "after a cut it goes on from the version it has",
     async () => {
       await using node = await serve({ shape: [300, 300], dtype: "f64" });

@@ -275,6 +275,11 @@ test("a node that asks for a secret lets in who proves it, and nobody else", asy
   using without = connect(node.addresses[0]!);
   expect(await codeOf(() => without.ready)).toBe("REFUSED");
   expect(without.state).toBe("closed");
+  for (const each of [client, guess]) {
+    const shown = Bun.inspect(each, { depth: 9 }) + JSON.stringify(each.stats());
+    expect(shown).not.toContain("horse");
+    expect(shown).not.toContain([...Buffer.from(secret)].slice(0, 5).join(","));
+  }
 });
 
 test("a rate holds the node back, and can be changed while it runs", async () => {
@@ -285,7 +290,7 @@ test("a rate holds the node back, and can be changed while it runs", async () =>
   const before = client.stats().deltas;
   await Bun.sleep(300);
   const held = client.stats().deltas - before;
-  client.limitRate(null);
+  client.setRate(null);
   await Bun.sleep(300);
   clearInterval(writer);
   expect(client.stats().deltas - before - held).toBeGreaterThan(2 * held);

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { makeSchema } from "../../src/array/schema.ts";
 import { normalise, totalBytes } from "../../src/delta/runs.ts";
-import { Image } from "../../src/browser/image.ts";
+import { Image } from "../../src/node/image.ts";
 import { Random, seed } from "../transport/random.ts";
 
 test(`an image is what a plain copy would be, through commits and rollbacks (seed ${seed})`, () => {

@@ -4,7 +4,8 @@ import { Backlog } from "../../src/node/backlog.ts";
 import type { Reading } from "../../src/node/encoding.ts";
 
 function reading(to: number): Reading {
-  return { subscription: 1, encoding: { to, memoryBytes: to } as Reading["encoding"], next: 0 };
+  const encoding = { to, memoryBytes: to } as Reading["encoding"];
+  return { link: { tooSlow() {} }, subscription: 1, encoding, next: 0, movedAt: null };
 }
 
 test("first in, first out, and the bytes are those of what waits", () => {

@@ -3,6 +3,7 @@ import type { Socket } from "bun";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
 import { addressOf, Doorkeeper, failuresMax, periodMs, type Stranger } from "../../src/node/doorkeeper.ts";
 import { Secret } from "../../src/node/secrets.ts";
+import { certificates } from "../transport/certificates.ts";
 import { codeOf, until } from "./until.ts";
 
 const secret = "correct horse battery staple";
@@ -62,6 +63,14 @@ describe("secrets", () => {
     });
     await both.ready;
     expect(both.stats().links.map((link) => link.key)).toEqual(["k", "k"]);
+  });
+
+  test("a secret is a copy of what was given, also of a Buffer", async () => {
+    const bytes = Buffer.from(secret);
+    await using server = await start("s", { listen: 0, shape: [8], secrets: { desk: { secret: bytes } } });
+    bytes.fill(0);
+    await using node = await follower(server, { secret: { keyId: "desk", secret } });
+    await node.ready;
   });
 
   test("a secret does not show itself", async () => {
@@ -239,7 +248,53 @@ describe("the door", () => {
     expect(errors).toEqual([]);
     server.write((a) => a.fill(7));
     await until(() => honest.ndarray().get(0) === 7, "the honest follower");
-  });
+  }, 20_000);
+
+  test.each(["tls", "wss"])(
+    "silent links at a %s door do not keep an honest one out either",
+    async (kind) => {
+      const listen = kind === "tls" ? "tls:127.0.0.1:0" : "wss://127.0.0.1:0/";
+      await using server = await start("s", { listen, shape: [8], tls: certificates.server });
+      const address = server.addresses[0]!;
+      const port = Number(/:(\d+)\/?$/.exec(address)![1]);
+      let gone = 0;
+      const count = 400;
+      for (let i = 0; i < count; i++)
+        void Bun.connect({
+          hostname: "127.0.0.1",
+          port,
+          socket: { data() {}, close: () => void gone++, error() {} },
+        }).catch(() => gone++);
+      await until(() => server.stats().door.evicted === count - 256, "those above 256 to be sent away");
+      expect(server.stats().door.strangers).toBe(256);
+      await using honest = await follower(server, { tls: { ca: certificates.authority } });
+      await honest.ready;
+      expect(server.stats().door.strangers).toBeGreaterThan(200); // all the others still stand there
+      await until(() => gone === count, "all of them to be gone");
+      expect(server.stats().door).toMatchObject({ strangers: 0, refused: 0 });
+      expect(server.stats().door.slow).toBeGreaterThanOrEqual(255); // the honest one may have taken a place, too
+      expect(honest.stats().links[0]!.state).toBe("live");
+    },
+    20_000,
+  );
+
+  test("all handshakes of a link together have as long as one alone", async () => {
+    await using server = await start("s", { listen: "ws://127.0.0.1:0/", shape: [8] });
+    const port = new URL(server.addresses[0]!).port;
+    const head =
+      `GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    const gone: string[] = [];
+    const open = (name: string) =>
+      silent({ addresses: [`:${port}`] } as unknown as Node, () => void gone.push(name));
+    const late = await open("late");
+    await Bun.sleep(1500);
+    await open("early");
+    late.write(head); // it says as little as it can, as late as it can
+    await until(() => gone.length === 2, "both to be gone");
+    expect(gone).toEqual(["late", "early"]);
+    expect(server.stats().door.slow).toBe(2);
+  }, 20_000);
 
   test("ten wrong proofs bar an address for a minute, whatever it then proves", async () => {
     let now = 0;

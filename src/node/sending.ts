@@ -1,0 +1,61 @@
+import { deltaFrame } from "../protocol/encode.ts";
+import type { Encoding, Reading } from "./encoding.ts";
+import type { Feeds } from "./feed.ts";
+
+/** The link that parts are handed to, and whoever wants to know of the last one of a delta. */
+export interface Outlet {
+  readonly isBlocked: boolean;
+  write(frame: readonly Uint8Array[]): void;
+  sent(subscription: number, encoding: Encoding): void;
+}
+
+/** The deltas that one link is in the middle of. */
+export class Sending {
+  readonly #feeds: Feeds;
+  readonly #outlet: Outlet;
+  readonly #now: () => number;
+  readonly #readings: Reading[] = [];
+
+  constructor(feeds: Feeds, outlet: Outlet, now: () => number) {
+    this.#feeds = feeds;
+    this.#outlet = outlet;
+    this.#now = now;
+  }
+
+  get isEmpty(): boolean {
+    return this.#readings.length === 0;
+  }
+
+  begin(reading: Reading): void {
+    reading.movedAt = this.#now();
+    this.#readings.push(reading);
+    this.pump();
+  }
+
+  /** Hands parts over while the link takes them: one of each delta in turn, so that a long one does not hold up the others. */
+  pump(): void {
+    while (!this.#outlet.isBlocked) {
+      const reading = this.#readings[0];
+      if (!reading) return;
+      const { subscription, encoding } = reading;
+      const frame = deltaFrame(subscription, encoding.part(reading.next));
+      reading.movedAt = this.#now();
+      this.#readings.shift(); // not before it is gathered: should that fail, it is still known when the link ends
+      const isLast = ++reading.next === encoding.partCount;
+      if (isLast) this.#feeds.finish(reading);
+      else this.#readings.push(reading);
+      this.#outlet.write(frame);
+      if (isLast) this.#outlet.sent(subscription, encoding);
+    }
+  }
+
+  /** Stops in the middle, and forgets it. */
+  drop(subscription: number): void {
+    const at = this.#readings.findIndex((reading) => reading.subscription === subscription);
+    if (at >= 0) this.#feeds.finish(this.#readings.splice(at, 1)[0]!);
+  }
+
+  dropAll(): void {
+    for (const reading of this.#readings.splice(0)) this.#feeds.finish(reading);
+  }
+}

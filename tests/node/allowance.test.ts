@@ -1,0 +1,182 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { makeSchema } from "../../src/array/schema.ts";
+import { normalise, totalBytes } from "../../src/delta/runs.ts";
+import { start } from "../../src/index.ts";
+import { Allowance, creditMax, overlapMax, stretchesMax } from "../../src/node/allowance.ts";
+import { ProtocolFault } from "../../src/protocol/fault.ts";
+import { seed } from "../transport/random.ts";
+import { RawFollower } from "./raw.ts";
+import { until } from "./until.ts";
+
+const schema = makeSchema([{ name: null, dtype: "f64", shape: [2000, 1000] }], 64);
+
+function isRefused(action: () => void): boolean {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof ProtocolFault) || error.code !== "LIMIT") throw error;
+    return true;
+  }
+  return false;
+}
+
+describe("what one link may ask for", () => {
+  const size = 48;
+  const runs = fc
+    .array(fc.tuple(fc.nat(size - 1), fc.integer({ min: 1, max: 12 })), { minLength: 1, maxLength: 5 })
+    .map((pairs) => normalise(pairs.flatMap(([at, length]) => [at, Math.min(length, size - at)])));
+  const action = fc.oneof(
+    fc.record({ kind: fc.constant("add" as const), runs }),
+    fc.record({ kind: fc.constant("delete" as const), which: fc.nat(30) }),
+  );
+
+  test(`no byte is covered more than ${overlapMax} times, and nothing less is refused (seed ${seed})`, () => {
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+        const allowance = new Allowance(schema, () => 0);
+        const held = new Map<number, Float64Array>();
+        const depth = new Uint8Array(size);
+        const cover = (pairs: Float64Array, by: number) => {
+          for (let i = 0; i < pairs.length; i += 2)
+            for (let k = 0; k < pairs[i + 1]!; k++) depth[pairs[i]! + k]! += by;
+        };
+        for (const [id, each] of actions.entries()) {
+          if (each.kind === "delete") {
+            const key = [...held.keys()][each.which] ?? -1;
+            allowance.delete(key);
+            cover(held.get(key) ?? new Float64Array(0), -1);
+            held.delete(key);
+            continue;
+          }
+          cover(each.runs, 1);
+          const isTooMuch = depth.some((count) => count > overlapMax);
+          expect(isRefused(() => allowance.add(id, each.runs))).toBe(isTooMuch);
+          if (isTooMuch) cover(each.runs, -1);
+          else held.set(id, each.runs);
+        }
+        const union = depth.filter((count) => count > 0).length;
+        const all = [...held.values()].reduce((sum, each) => sum + totalBytes(each as never), 0);
+        expect(all).toBeLessThanOrEqual(overlapMax * union);
+        expect(allowance.stretches).toBe([...held.values()].reduce((sum, each) => sum + each.length / 2, 0));
+      }),
+      { seed, numRuns: 500 },
+    );
+  });
+
+  test("work comes out of a purse that fills up again", () => {
+    let now = 0;
+    const allowance = new Allowance(schema, () => now);
+    const columns = Array.from({ length: 50 }, (_, i) => ({
+      array: null,
+      start: [0, 2 * i],
+      shape: [2000, 1],
+    }));
+    let paid = 0;
+    while (!isRefused(() => allowance.pay(columns))) paid++;
+    expect(paid).toBe(Math.floor(creditMax / (50 * 2000 + 50)));
+    expect(isRefused(() => allowance.pay(columns))).toBe(true);
+    now += 1000;
+    expect(isRefused(() => allowance.pay(columns))).toBe(false);
+  });
+
+  test("all subscriptions together have a limited number of stretches", () => {
+    const allowance = new Allowance(schema, () => 0);
+    const half = new Float64Array(stretchesMax + 2);
+    for (let i = 0; i < half.length; i += 2) half.set([i * 16, 8], i);
+    allowance.add(1, half);
+    const box = { array: null, start: [0, 0], shape: [2000, 1] };
+    const regions = Array.from({ length: 300 }, (_, i) => ({ ...box, start: [0, 3 * i] }));
+    expect(isRefused(() => allowance.pay(regions))).toBe(true);
+    expect(isRefused(() => allowance.pay([box]))).toBe(false);
+  });
+});
+
+describe("10,000 overlapping subscriptions of one client", () => {
+  const rows = 512;
+  const columns = 512;
+
+  function ask(raw: RawFollower, first: number, last: number): void {
+    for (let id = first; id <= last; id++)
+      raw.subscribe(id, { regions: [{ array: null, start: [id % 8, 0], shape: [rows - 8, columns] }] });
+  }
+
+  const timeoutMs = 60_000;
+
+  test(
+    "bring no byte more often than a few, and cost little",
+    async () => {
+      await using server = await start("s", { listen: 0, shape: [rows, columns] });
+      server.write((a) => a.fill(1));
+      await using honest = await start("honest", { server: server.addresses[0]!, shape: [rows, columns] });
+      await honest.ready;
+      const before = process.memoryUsage.rss();
+      const used = process.cpuUsage();
+      using raw = await RawFollower.connect(server.addresses[0]!);
+      await raw.join("greedy");
+      for (let id = 1; id <= 10_000; id += 500) {
+        ask(raw, id, id + 499);
+        await raw.seen("ERROR", id + 499 - overlapMax);
+      }
+      const { user, system } = process.cpuUsage(used);
+      expect(new Set(raw.of("ERROR").map(({ code }) => code))).toEqual(new Set(["LIMIT"]));
+      expect(raw.of("SUBSCRIBED").length).toBe(overlapMax);
+      const image = rows * columns * 8;
+      await until(() => raw.dataBytes.size === overlapMax, "the first states");
+      expect(raw.allDataBytes).toBeLessThanOrEqual(overlapMax * image);
+
+      const states = raw.allDataBytes;
+      server.write((a) => a.set(100, 100, 2));
+      await until(() => honest.ndarray().get(100, 100) === 2, "the honest follower");
+      await until(() => raw.allDataBytes > states, "the commit");
+      await Bun.sleep(20);
+      expect(raw.allDataBytes - states).toBeLessThanOrEqual(overlapMax * 64);
+      expect(server.stats().encodings).toBeLessThan(4 * overlapMax);
+      const rss = (process.memoryUsage.rss() - before) / 2 ** 20;
+      console.log(
+        `10,000 subscriptions: ${((user + system) / 1e3).toFixed(0)} ms of CPU at both ends, RSS +${rss.toFixed(0)} MiB`,
+      );
+    },
+    timeoutMs,
+  );
+
+  test(
+    "asked for in one breath end the link",
+    async () => {
+      await using server = await start("s", { listen: 0, shape: [rows, columns] });
+      server.on("error", () => {});
+      using raw = await RawFollower.connect(server.addresses[0]!);
+      await raw.join("greedy");
+      ask(raw, 1, 10_000);
+      await until(() => raw.isClosed, "the end of the link");
+      expect(raw.of("ERROR").at(-1)?.code).toBe("LIMIT");
+      expect(server.stats().links).toEqual([]);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "made and ended again and again are slowed down, and forgotten",
+    async () => {
+      await using server = await start("s", { listen: 0, shape: [rows, columns] });
+      using raw = await RawFollower.connect(server.addresses[0]!);
+      await raw.join("restless");
+      const thin = Array.from({ length: 250 }, (_, i) => ({
+        array: null,
+        start: [0, 2 * i],
+        shape: [rows, 1],
+      }));
+      for (let id = 1; id <= 100; id++) {
+        raw.subscribe(id, { regions: thin });
+        raw.send({ type: "UNSUBSCRIBE", id });
+      }
+      await until(() => raw.of("SUBSCRIBED").length + raw.of("ERROR").length === 100, "all answers");
+      expect(raw.of("ERROR").length).toBeGreaterThan(60);
+      expect(server.stats().links[0]!.connected).toBe(true);
+      const served = raw.of("SUBSCRIBED").length;
+      raw.subscribe(101, { regions: [{ array: null, start: [0, 0], shape: [1, 1] }] });
+      await raw.seen("SUBSCRIBED", served + 1);
+    },
+    timeoutMs,
+  );
+});

@@ -1,0 +1,258 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { makeSchema, schemaToJson } from "../../src/array/schema.ts";
+import { MemblastError } from "../../src/errors.ts";
+import type { Segment } from "../../src/memory/segment.ts";
+import { Allowance } from "../../src/node/allowance.ts";
+import { Feeds } from "../../src/node/feed.ts";
+import { Listening } from "../../src/node/listening.ts";
+import { parseStartOptions } from "../../src/node/options.ts";
+import { Publishing } from "../../src/node/publishing.ts";
+import { type Published, Shadow } from "../../src/node/shadow.ts";
+import { realWorld } from "../../src/node/world.ts";
+import { defaultLimits } from "../../src/protocol/limits.ts";
+import { formatAddress, parseAddress } from "../../src/transport/address.ts";
+import { systemTransport } from "../../src/transport/endpoint.ts";
+import { RawFollower } from "./raw.ts";
+import { until } from "./until.ts";
+
+const identity = { name: "s", id: "5".repeat(32) };
+const schema = makeSchema(
+  [
+    { name: "a", dtype: "u8", shape: [64] },
+    { name: "b", dtype: "u8", shape: [64] },
+  ],
+  64,
+);
+const whole = (array: string) => [{ array, start: [0], shape: [64] }];
+
+/** A state in an ordinary buffer, whose every change is a version, and which can be made to fail. */
+class Memory implements Published {
+  readonly schema = schema;
+  readonly incarnation = "1".repeat(32);
+  readonly isSole = true;
+  version = 0;
+  beforeCommit: Published["beforeCommit"] = null;
+  readonly bytes = new Uint8Array(schema.imageBytes);
+  /** Gathering anything of this array fails. */
+  broken: string | null = null;
+  readonly #changed: { version: number; offset: number }[] = [];
+
+  set(array: string, value: number): void {
+    const { offset } = schema.arrays.find(({ name }) => name === array)!;
+    this.beforeCommit?.(() => Float64Array.of(offset, 64));
+    this.bytes.fill(value, offset, offset + 64);
+    this.#changed.push({ version: ++this.version, offset });
+  }
+
+  changedSince(since: number, clip: Float64Array<ArrayBuffer> | null = null) {
+    const offsets = new Set(
+      this.#changed.filter(({ version }) => version > since).map(({ offset }) => offset),
+    );
+    const isIn = (offset: number) =>
+      clip === null || clip.some((each, i) => i % 2 === 0 && each <= offset && offset < each + clip[i + 1]!);
+    const runs = [...offsets].filter(isIn).sort((a, b) => a - b);
+    return { version: this.version, runs: Float64Array.from(runs.flatMap((offset) => [offset, 64])) };
+  }
+
+  isMetaNewer(): boolean {
+    return false;
+  }
+
+  metaJson(): Uint8Array {
+    return new Uint8Array(0);
+  }
+
+  gather(runs: Float64Array, into: Uint8Array): void {
+    let at = 0;
+    for (let i = 0; i < runs.length; i += 2) {
+      const array = schema.arrays.find(
+        ({ offset, bytes }) => runs[i]! >= offset && runs[i]! < offset + bytes,
+      );
+      if (array?.name === this.broken) throw new MemblastError("TRUNCATED", "It is gone");
+      into.set(this.bytes.subarray(runs[i]!, runs[i]! + runs[i + 1]!), at);
+      at += runs[i + 1]!;
+    }
+  }
+
+  advance(): void {}
+}
+
+const open: Listening[] = [];
+afterEach(() => {
+  for (const listening of open.splice(0)) {
+    listening.shut();
+    for (const link of listening.links) link.conversation.abort();
+  }
+});
+
+/** A door before any state, and what goes wrong at it. */
+async function serve(published: Published) {
+  const errors: MemblastError[] = [];
+  const listening = new Listening(
+    published,
+    identity,
+    parseStartOptions({ listen: 0, shape: [1] }),
+    realWorld,
+    {
+      onReport() {},
+      onOverflow() {},
+      onTooSlow() {},
+      onClosed: ({ conversation }) => void (conversation.failure && errors.push(conversation.failure)),
+      onCrowded() {},
+      onError: (error) => void errors.push(error),
+    },
+  );
+  await listening.open();
+  open.push(listening);
+  const follow = async (array: string) => {
+    const raw = await RawFollower.connect(listening.addresses[0]!);
+    await raw.join(array);
+    raw.subscribe(1, { regions: whole(array) });
+    await raw.seen("SUBSCRIBED");
+    await until(() => raw.dataBytes.has(1), "the first state");
+    return raw;
+  };
+  return { listening, errors, follow };
+}
+
+describe("one link's failure", () => {
+  test("ends that link, with a word, and no other", async () => {
+    const memory = new Memory();
+    const { listening, errors, follow } = await serve(memory);
+    using a = await follow("a");
+    using b = await follow("b");
+    using c = await follow("b");
+    memory.broken = "a";
+    memory.set("a", 1);
+    memory.set("b", 2);
+    listening.publish();
+    await until(() => b.dataBytes.get(1) === 128 && c.dataBytes.get(1) === 128, "the others");
+    await until(() => a.isClosed, "the end of the one");
+    expect(a.of("ERROR").map(({ code }) => code)).toEqual(["INTERNAL"]);
+    expect(a.of("ERROR")[0]!.text).not.toContain("gone");
+    expect(errors.map(({ code }) => code)).toEqual(["TRUNCATED"]);
+    expect(listening.links.size).toBe(2);
+
+    memory.broken = null;
+    using again = await follow("a");
+    expect(again.isClosed).toBe(false);
+    memory.set("a", 3); // nothing of the failed delta is still in the way
+    listening.publish();
+    await until(() => again.dataBytes.get(1) === 128, "the commit");
+  });
+
+  test('in the mode "every" as well', async () => {
+    const memory = new Memory();
+    const { listening, follow } = await serve(memory);
+    using b = await follow("b");
+    using every = await RawFollower.connect(listening.addresses[0]!);
+    await every.join("every");
+    every.subscribe(1, { regions: whole("a"), mode: "every" });
+    every.subscribe(2, { regions: whole("b"), mode: "every" });
+    await until(() => every.dataBytes.size === 2, "the first states");
+    memory.broken = "a";
+    memory.set("a", 1);
+    listening.committed();
+    memory.set("b", 1);
+    listening.committed();
+    listening.publish();
+    await until(
+      () => every.isClosed && b.dataBytes.get(1) === 128,
+      "the end of the one, and the other's bytes",
+    );
+  });
+});
+
+test("a subscription that is refused, here or by the session, leaves nothing behind", async () => {
+  const memory = new Memory();
+  const feeds = new Feeds(memory);
+  const config = {
+    node: "s",
+    nodeId: identity.id,
+    incarnation: memory.incarnation,
+    schema: schemaToJson(schema),
+    auth: { kind: "none" },
+    limits: { ...defaultLimits, subscriptionBytesMax: 100 },
+  } as const;
+  const owner = { onReport() {}, onOverflow() {}, onTooSlow() {}, onClosed() {} };
+  const listener = await systemTransport.listen(parseAddress(0), () => {
+    const allowance = new Allowance(schema, () => 0);
+    const options = { rights: () => null, queueBytesMax: 0, allowance };
+    return new Publishing(config, feeds, () => memory.version, realWorld, owner, options).conversation;
+  });
+  using raw = await RawFollower.connect(formatAddress(listener.address));
+  listener.close();
+  await raw.join("raw");
+  for (let id = 1; id <= 10; id++) raw.subscribe(id, { regions: [...whole("a"), ...whole("b")] });
+  raw.subscribe(11, { regions: [{ array: "a", start: [60], shape: [9] }] });
+  raw.subscribe(12, { regions: [{ array: "none", start: [0], shape: [1] }] });
+  raw.subscribe(13, { regions: whole("b") });
+  await raw.seen("SUBSCRIBED");
+  const codes = raw.of("ERROR").map(({ code }) => code);
+  expect(codes).toEqual([...Array.from({ length: 10 }, () => "LIMIT"), "REGION", "REGION"]);
+  memory.set("a", 1);
+  expect([...feeds.renewed("latest")]).toEqual([]);
+  memory.set("b", 1);
+  expect([...feeds.renewed("latest")].length).toBe(1);
+});
+
+describe("a copy of what others write", () => {
+  /** A segment that others write, which cannot be read for a while. */
+  class Shared {
+    version = 1;
+    isBusy = false;
+    value = 1;
+    readonly incarnation = "2".repeat(32);
+    refresh(into: Uint8Array, since: number): number {
+      if (since === this.version) return since;
+      into.fill(this.value, 0, this.isBusy ? into.byteLength / 2 : into.byteLength);
+      if (this.isBusy) throw new MemblastError("LOCKED", "It is being written all the time");
+      return this.version;
+    }
+    changedSince(since: number) {
+      const runs = since < this.version ? [0, 64] : [];
+      return { version: this.version, runs: Float64Array.from(runs) };
+    }
+  }
+
+  test("that cannot be brought forward keeps its version, and shows nothing of its torn bytes", () => {
+    const shared = new Shared();
+    const shadow = new Shadow(shared as unknown as Segment, schema);
+    shadow.advance();
+    shared.version = 2;
+    shared.value = 2;
+    shared.isBusy = true;
+    expect(() => shadow.advance()).toThrow("written all the time");
+    expect(shadow.version).toBe(1);
+    expect(() => shadow.gather(Float64Array.of(0, 8), new Uint8Array(8))).toThrow("written all the time");
+    expect(() => shadow.metaJson()).toThrow("written all the time");
+    expect(() => shadow.changedSince(0)).toThrow("written all the time");
+    shared.isBusy = false;
+    shadow.advance();
+    expect(shadow.version).toBe(2);
+    const bytes = new Uint8Array(schema.imageBytes);
+    shadow.gather(Float64Array.of(0, schema.imageBytes), bytes);
+    expect(new Set(bytes)).toEqual(new Set([2]));
+  });
+
+  test("is tried again by itself; the failure is told once, and followers lose nothing but time", async () => {
+    const shared = new Shared();
+    const shadow = new Shadow(shared as unknown as Segment, schema);
+    shared.value = 0; // the record of metadata is in the image, too
+    const { listening, errors, follow } = await serve(shadow);
+    using a = await follow("a");
+    const before = a.dataBytes.get(1)!;
+    shared.version = 2;
+    shared.isBusy = true;
+    for (let i = 0; i < 3; i++) listening.publish();
+    await Bun.sleep(250);
+    expect(errors.map(({ code }) => code)).toEqual(["LOCKED"]);
+    expect(a.isClosed).toBe(false);
+    using early = await RawFollower.connect(listening.addresses[0]!);
+    await early.join("early"); // the door is open all the same
+    shared.isBusy = false;
+    await until(() => a.dataBytes.get(1)! > before, "the commit, once it can be read");
+    expect(errors.length).toBe(1);
+    expect(a.isClosed).toBe(false);
+  });
+});

@@ -1,0 +1,144 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { heapStats } from "bun:jsc";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
+import { RawFollower } from "./raw.ts";
+import { until } from "./until.ts";
+
+const timeoutMs = 60_000;
+const cells = 2 ** 19; // 4 MiB
+const stalledMax = 100;
+const MiB = 2 ** 20;
+const whole = [{ array: null, start: [0], shape: [cells] }];
+
+let folder = "";
+const raws: RawFollower[] = [];
+beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "memblast-"))));
+afterEach(() => {
+  for (const raw of raws.splice(0)) raw.link.abort();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** On a unix socket, of which the system buffers little. */
+function serve(options: Partial<StartOptions> = {}): Promise<Node> {
+  return start("s", { listen: `unix:${folder}/door`, shape: [cells], ...options });
+}
+
+/** Subscribes, and reads no more from the moment at which its first state has begun to arrive. */
+async function stall(server: Node, name: string, mode: "latest" | "every" = "latest"): Promise<RawFollower> {
+  const raw = await RawFollower.connect(server.addresses[0]!);
+  raws.push(raw);
+  await raw.join(name);
+  raw.subscribe(1, { regions: whole, mode });
+  await until(() => raw.allDataBytes > 0 || raw.isClosed, `the beginning of ${name}'s state`);
+  raw.link.pause();
+  return raw;
+}
+
+/** What buffers hold, after what nobody holds is gone. */
+function liveBytes(): number {
+  Bun.gc(true);
+  return heapStats().extraMemorySize;
+}
+
+function quantile(values: readonly number[], q: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) * q)]!;
+}
+
+/** How long `count` commits take to an honest follower, ms. */
+async function latencies(server: Node, honest: Node, count: number): Promise<number[]> {
+  const times: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const begun = performance.now();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const off = honest.onUpdate(() => resolve());
+    server.write((a) => a.set(7, Number(a.get(7)) + 1));
+    await promise;
+    off();
+    times.push(performance.now() - begun);
+  }
+  return times;
+}
+
+describe(`${stalledMax} followers that stand still`, () => {
+  test(
+    "cost no more than a few images, however many versions they are at; others do not feel them",
+    async () => {
+      await using server = await serve();
+      const errors: MemblastError[] = [];
+      server.on("error", (error) => errors.push(error));
+      await using honest = await start("honest", { server: server.addresses[0]!, shape: [cells] });
+      await honest.ready;
+      const before = await latencies(server, honest, 300);
+      const live = liveBytes();
+      const rss = process.memoryUsage.rss();
+      let peak = 0;
+      for (let i = 1; i <= stalledMax; i++) {
+        await stall(server, `slow ${i}`);
+        server.write((a) => a.fill(i)); // all that is under way is now of an earlier version
+        peak = Math.max(peak, process.memoryUsage.rss());
+      }
+      const growth = (liveBytes() - live) / MiB;
+      const rssGrowth = (peak - rss) / MiB;
+      const { tooSlow } = server.stats().door;
+      expect(tooSlow).toBeGreaterThan(stalledMax / 2);
+      expect(growth).toBeLessThan(160); // 64 MiB may be kept, and there is one image here; a version for each of them would be 400
+      const after = await latencies(server, honest, 300);
+      const [p50, p99] = [0.5, 0.99].map(
+        (q) => `${quantile(before, q).toFixed(2)} -> ${quantile(after, q).toFixed(2)} ms`,
+      );
+      console.log(
+        `${stalledMax} stalled: +${growth.toFixed(0)} MiB (RSS at most +${rssGrowth.toFixed(0)}), ${tooSlow} sent away; others p50 ${p50}, p99 ${p99}`,
+      );
+      expect(quantile(after, 0.5)).toBeLessThan(3 * quantile(before, 0.5) + 1);
+      await until(() => errors.length === tooSlow, "an event for each");
+      expect(new Set(errors.map(({ details }) => details.reason))).toEqual(new Set(["LIMIT"]));
+
+      // those who were not sent away go on, and end with the newest
+      const left = raws.filter(({ link }) => link.state === "open");
+      for (const raw of left) raw.link.resume();
+      await until(
+        () => left.filter(({ isClosed }) => !isClosed).every((raw) => raw.allDataBytes > cells * 8),
+        "the rest",
+      );
+      server.write((a) => a.fill(-1));
+      await until(() => honest.ndarray().get(9) === -1, "the honest follower");
+    },
+    timeoutMs,
+  );
+
+  test(
+    "of one version share what is kept, and nobody is sent away",
+    async () => {
+      await using server = await serve();
+      for (let i = 1; i <= 20; i++) await stall(server, `slow ${i}`);
+      for (let i = 1; i <= 50; i++) server.write((a) => a.fill(i));
+      expect(server.stats().door.tooSlow).toBe(0);
+      for (const raw of raws) raw.link.resume();
+      await until(
+        () => raws.every((raw) => raw.allDataBytes === 2 * cells * 8),
+        "the first state and all else as one",
+      );
+      expect(server.stats().encodings).toBe(2);
+    },
+    timeoutMs,
+  );
+
+  test(
+    'in the mode "every" get as much as may wait, and are told that there was more',
+    async () => {
+      const queueBytesMax = 64 * 1024;
+      await using server = await serve({ queueBytesMax });
+      let overflows = 0;
+      server.on("overflow", () => overflows++);
+      for (let i = 0; i < 20; i++) await stall(server, `slow ${i}`, "every");
+      for (let i = 1; i <= 1000; i++) server.write((a) => a.set(i, i));
+      const waiting = server.stats().links.map(({ waitingBytes }) => waitingBytes!);
+      expect(Math.max(...waiting)).toBeLessThanOrEqual(queueBytesMax);
+      expect(overflows).toBe(20);
+    },
+    timeoutMs,
+  );
+});
