@@ -37,6 +37,21 @@ export function peerOptions(name: PeerName, peers: Record<PeerName, string>, siz
       }),
     checkHash: true,
     reconnect: { minMs: 50, maxMs: 1000 },
+    onError: () => {}, // peers come one after the other: refused connections are part of it
+  };
+}
+
+/** A node that follows the next peer of the ring, and may write everything. */
+export function ringOptions(name: PeerName, peers: Record<PeerName, string>, size: number): StartOptions {
+  const next = peerNames[(peerNames.indexOf(name) + 1) % peerNames.length]!;
+  return {
+    mesh: true,
+    listen: peers[name],
+    shape: [size, size],
+    server: peers[next],
+    checkHash: true,
+    reconnect: { minMs: 50, maxMs: 1000 },
+    onError: () => {}, // peers come one after the other: refused connections are part of it
   };
 }
 
@@ -48,7 +63,6 @@ export function reportWhenSettled(self: Program, node: Node, values: () => Repor
   const problems: string[] = [];
   node.onUpdate(() => void (touchedAt = performance.now()));
   node.on("mismatch", ({ source }) => problems.push(`the hash of ${source} did not match`));
-  node.on("error", () => {}); // peers come one after the other: refused connections are part of it
   self.reports(async () => {
     while (performance.now() - touchedAt < settledMs) await Bun.sleep(20);
     const digests = node.read((a) => new Bun.CryptoHasher("sha256").update(a.data).digest("hex"));

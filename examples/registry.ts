@@ -125,6 +125,12 @@ export const examples: readonly Example[] = [
     programs: fourPeers("peer_stress.ts"),
   },
   {
+    name: "peer_mesh",
+    about: "four peers in a ring that all write the same cells: the last writer of each wins, everywhere",
+    versionsMin: 10,
+    programs: fourPeers("peer_mesh.ts", "--every", "20"),
+  },
+  {
     name: "nn_weights",
     about: "a network that is being trained; ONNX Runtime runs each version of its weights that arrives",
     versionsMin: 5,

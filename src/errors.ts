@@ -19,6 +19,7 @@ export const errorCodes = [
   "NESTED_WRITE",
   "ASYNC_CALLBACK",
   "VIEW_EXPIRED",
+  "FOLLOWED",
   // memory and files
   "LIBRARY",
   "EXISTS",
@@ -39,6 +40,7 @@ export const errorCodes = [
   "PROTOCOL",
   "REFUSED",
   "MISMATCH",
+  "CLOCK_AHEAD",
 ] as const;
 
 export type ErrorCode = (typeof errorCodes)[number];

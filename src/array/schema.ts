@@ -1,5 +1,6 @@
 import * as z from "zod/mini"; // the same package as "zod", a quarter of its size in a browser bundle
 import { fail, MemblastError } from "../errors.ts";
+import { isCompanion } from "./companion.ts";
 import { checkDtype, type Dtype, dtypeBytes, dtypes } from "./dtype.ts";
 import { checkShape, dimensionMax, dimensionsMax, sameShape, shapeText, sizeOf } from "./shape.ts";
 
@@ -13,8 +14,9 @@ export interface ArraySchema {
 }
 
 /**
- * What a segment holds and where: the arrays in the order in which they were given, each at a multiple of 64 bytes,
- * then the metadata record of `metaBytesMax` bytes (its 8-byte head included). `imageBytes` is a multiple of 64.
+ * What a segment holds and where: the arrays in the order in which they were given, then the metadata record of
+ * `metaBytesMax` bytes (its 8-byte head included). Each begins on a block of its own: at a multiple of 64 bytes up to an
+ * image of 64 MiB, of 128 up to 128 MiB, and so on, so that none changes with its neighbour. `imageBytes` is a multiple of 64.
  */
 export interface Schema {
   readonly arrays: readonly ArraySchema[];
@@ -37,8 +39,10 @@ export const metaBytesLimit = 16 * 2 ** 20;
 /** Longest JSON text of a schema that is looked at; 4,096 arrays with the longest names and shapes fit. */
 export const schemaTextMax = 2 * 2 ** 20;
 
-const alignment = 64;
-const namePattern = /^[A-Za-z0-9_.:-]{1,255}$/;
+/** Changes are known by blocks: the smallest one, and how many of them an image has at most before they become larger. */
+const blockBytesMin = 64;
+const blocksMax = 2 ** 20;
+const namePattern = /^([A-Za-z0-9_.:-]{1,255}|[A-Za-z0-9_.:-]{0,120}@stamps|@meta)$/;
 
 /**
  * Lays out the arrays. Throws INVALID_NAME, INVALID_DTYPE, INVALID_SHAPE, INVALID_OPTION (too many arrays,
@@ -52,18 +56,25 @@ export function makeSchema(specs: readonly ArraySpec[], metaBytesMax = 4096): Sc
     const range = `from ${metaBytesMin} to ${metaBytesLimit}`;
     fail("INVALID_OPTION", `metaBytesMax is a whole number ${range}, not ${String(metaBytesMax)}`);
   }
+  let blockBytes = blockBytesMin;
+  let schema = layOut(specs, metaBytesMax, blockBytes);
+  while (schema.imageBytes > blockBytes * blocksMax) schema = layOut(specs, metaBytesMax, (blockBytes *= 2));
+  return schema;
+}
+
+function layOut(specs: readonly ArraySpec[], metaBytesMax: number, blockBytes: number): Schema {
   const names = new Set<string | null>();
   let end = 0;
   const arrays = specs.map((spec) => {
-    const array = place(spec, align(end));
+    const array = place(spec, align(end, blockBytes));
     if (names.has(array.name))
       fail("INVALID_NAME", `there are two arrays of the name ${arrayText(array.name)}`);
     names.add(array.name);
     end = array.offset + array.bytes;
     return array;
   });
-  const metaOffset = align(end);
-  const imageBytes = align(metaOffset + metaBytesMax);
+  const metaOffset = align(end, blockBytes);
+  const imageBytes = align(metaOffset + metaBytesMax, blockBytesMin);
   if (imageBytes > imageBytesMax) {
     fail("TOO_LARGE", `all arrays together take ${imageBytes} bytes; at most ${imageBytesMax} are possible`);
   }
@@ -107,23 +118,32 @@ export function schemaFromJson(text: string): Schema {
     const issue = parsed.error.issues[0]!;
     fail("FORMAT", `the schema is wrong at "${issue.path.join(".")}": ${issue.message}`);
   }
-  const made = relaid(parsed.data.arrays, parsed.data.metaBytesMax);
+  const { arrays, metaBytesMax } = parsed.data;
+  const made = relaid(arrays, metaBytesMax);
   const difference = schemaDifference(made, parsed.data);
-  if (difference !== null)
-    fail("FORMAT", `the schema's layout is not the one its arrays have: ${difference}`);
-  return made;
+  if (difference === null) return made;
+  // Before images above 64 MiB were laid out by their larger blocks: there may be files of that time.
+  const dense = layOut(arrays, metaBytesMax, blockBytesMin);
+  if (schemaDifference(dense, parsed.data) === null) return dense;
+  return fail("FORMAT", `the schema's layout is not the one its arrays have: ${difference}`);
 }
 
 /** In words, the first way in which `actual` is not what was `expected`; null if they are the same. */
 export function schemaDifference(expected: Schema, actual: Schema): string | null {
   for (const array of expected.arrays) {
     const other = actual.arrays.find((candidate) => candidate.name === array.name);
-    if (other === undefined) return `${arrayText(array.name)} is missing`;
+    if (other === undefined)
+      return isCompanion(array.name)
+        ? "it was made without mesh: true"
+        : `${arrayText(array.name)} is missing`;
     const difference = arrayDifference(array, other);
     if (difference !== null) return `${arrayText(array.name)}: ${difference}`;
   }
   const extra = actual.arrays[expected.arrays.length];
-  if (extra !== undefined) return `${arrayText(extra.name)} was not expected`;
+  if (extra !== undefined)
+    return isCompanion(extra.name)
+      ? "it was made with mesh: true"
+      : `${arrayText(extra.name)} was not expected`;
   for (const field of ["metaOffset", "metaBytesMax", "imageBytes"] as const) {
     if (expected[field] !== actual[field])
       return `${field} ${expected[field]} expected, ${actual[field]} found`;
@@ -202,6 +222,6 @@ function parse(text: string): unknown {
   }
 }
 
-function align(bytes: number): number {
-  return Math.ceil(bytes / alignment) * alignment;
+function align(bytes: number, to: number): number {
+  return Math.ceil(bytes / to) * to;
 }

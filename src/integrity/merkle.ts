@@ -16,6 +16,9 @@ export interface LeafHasher {
 
 const pairBytes = 2 * hashBytes;
 
+/** Leaves that {@link MerkleTree.updateFrom} holds in memory at a time: 1 MiB, however much is hashed. */
+const leavesAtOnce = 256;
+
 /** SHA-256 of nothing: RFC 6962's root of an empty list. */
 const emptyRoot = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -66,6 +69,25 @@ export class MerkleTree {
     if (leafCount === 0) return;
     this.#levels[0]!.set(this.#hasher.leaves(data, leafBytes), leafIndex * hashBytes);
     this.#markStale(leafIndex, leafIndex + leafCount);
+  }
+
+  /**
+   * The same from wherever the data is: `read` fills `into`, 1 MiB at most, with the bytes of `leafCount` leaves from `leafIndex` on.
+   * `into` is overwritten by the next call.
+   */
+  updateFrom(
+    leafIndex: number,
+    leafCount: number,
+    read: (leafIndex: number, leafCount: number, into: Uint8Array) => void,
+  ): void {
+    const room = new Uint8Array(this.bytesOf(leafIndex, Math.min(leafCount, leavesAtOnce)));
+    const end = leafIndex + leafCount;
+    for (let first = leafIndex; first < end; first += leavesAtOnce) {
+      const count = Math.min(leavesAtOnce, end - first);
+      const data = room.subarray(0, this.bytesOf(first, count));
+      read(first, count, data);
+      this.update(first, count, data);
+    }
   }
 
   /** The root over everything updated so far: 32 bytes of the caller's own. */

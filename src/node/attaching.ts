@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { Dtype } from "../array/dtype.ts";
+import type { MemblastError } from "../errors.ts";
 import { arrayText, type Schema, schemaDifference } from "../array/schema.ts";
 import { shapeText } from "../array/shape.ts";
-import { fail } from "../errors.ts";
+import { refuseOptions } from "./complaint.ts";
 import { sharingOptions } from "./sharing.ts";
 import type { SchemaCheck } from "./storage.ts";
 
@@ -24,6 +25,7 @@ const attachOptions = z.strictObject({
   schema: z.custom<Schema>((value) => typeof value === "object" && value !== null).optional(),
   unsafeFilesystem: sharingOptions.unsafeFilesystem,
   onUpdate: z.function().optional(),
+  onError: z.function().optional(),
 });
 
 type Parsed = z.output<typeof attachOptions>;
@@ -31,13 +33,15 @@ type Parsed = z.output<typeof attachOptions>;
 /** What {@link attach} takes, as its caller writes it. */
 export type AttachOptions<OnUpdate> = Omit<
   z.input<typeof attachOptions>,
-  "onUpdate" | "shape" | "dtype" | "arrays"
+  "onUpdate" | "onError" | "shape" | "dtype" | "arrays"
 > & {
   shape?: readonly number[];
   dtype?: Dtype;
   arrays?: Record<string, { shape?: readonly number[]; dtype?: Dtype }>;
   /** After each version that another process made. */
   onUpdate?: OnUpdate;
+  /** The same as `node.on("error", ...)`, from the first moment. */
+  onError?: (error: MemblastError) => void;
 };
 
 export interface AttachConfig extends Pick<
@@ -50,12 +54,7 @@ export interface AttachConfig extends Pick<
 /** INVALID_OPTION names the option and what it should be. */
 export function parseAttachOptions(given: unknown): AttachConfig {
   const parsed = attachOptions.safeParse(given ?? {});
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    return fail("INVALID_OPTION", `attach(): option ${issue.path.join(".")}: ${issue.message}`, {
-      path: issue.path,
-    });
-  }
+  if (!parsed.success) return refuseOptions("attach()", parsed.error);
   const { mode, writers, lockTimeoutMs, unsafeFilesystem } = parsed.data;
   const check = (actual: Schema) => difference(parsed.data, actual);
   return { mode, writers, lockTimeoutMs, unsafeFilesystem, check };

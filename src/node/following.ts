@@ -1,11 +1,10 @@
 import { type Schema, schemaFromJson } from "../array/schema.ts";
 import { Mapping } from "../delta/mapping.ts";
-import { fullRegion } from "../delta/region.ts";
+import type { Region } from "../delta/region.ts";
 import { contains } from "../delta/runs.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { crc32c, hasher } from "../memory/digest.ts";
 import type { Delta } from "../protocol/assembly.ts";
-import { permanentFaults } from "../protocol/fault.ts";
 import { followerDeadline, newFollower, stepFollower } from "../protocol/follower.ts";
 import type {
   FollowerAction,
@@ -17,11 +16,14 @@ import type {
 import { defaultLimits } from "../protocol/limits.ts";
 import type { CloseCause, LinkAction } from "../protocol/session.ts";
 import { causeText, Conversation, type ConversationOwner } from "./conversation.ts";
+import { endingOf } from "./ending.ts";
 import type { Conflation } from "./events.ts";
+import { checkMesh, linksOf } from "./linking.ts";
 import type { Identity } from "./listening.ts";
-import type { NodeConfig, RegionLink, ServerConfig } from "./options.ts";
+import type { NodeConfig, ServerConfig } from "./options.ts";
 import { backoffMs } from "./reconnect.ts";
 import { type Applied, Replica } from "./replica.ts";
+import { Staging } from "./staging.ts";
 import type { Storage } from "./storage.ts";
 import type { Update } from "./update.ts";
 import type { World } from "./world.ts";
@@ -36,9 +38,14 @@ export interface FollowingOwner {
   onMismatch(following: Following, version: number): void;
   onConflated(following: Following, conflation: Conflation): void;
   onError(following: Following, error: MemblastError): void;
+  /** It is not followed any more, though the node goes on. */
+  onGivenUp(following: Following): void;
 }
 
 const session = { step: stepFollower, deadline: followerDeadline, crc32c };
+
+/** How often to look whether what claimed to be of the future is believed by now. */
+const secondLookMs = 30_000;
 
 /** The only subscription that a following has on its link. */
 const subscriptionKey = 0;
@@ -58,6 +65,8 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   };
   /** The name of the node at the other end; its address until it has said one. */
   peer: string;
+  /** Why it is not followed any more although the node goes on; null: it is. */
+  givenUp: MemblastError | null = null;
   readonly #ready = Promise.withResolvers<void>();
   readonly #identity: Identity;
   readonly #config: NodeConfig;
@@ -65,7 +74,12 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   readonly #owner: FollowingOwner;
   #conversation: Conversation<FollowerState, FollowerEvent, FollowerAction> | null = null;
   #replica: Replica | null = null;
+  /** Where what it follows is a node of the same mesh. */
+  #staging: Staging | null = null;
+  /** Set while something of it is not believed because of the clocks. */
+  #cancelSecondLook: (() => void) | null = null;
   #schemaText = "";
+  #regions: readonly Region[] = [];
   #incarnation = "";
   #maxRate: number | null;
   /** In the mode "every": why the next delta may hold several commits. */
@@ -117,6 +131,11 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     };
   }
 
+  /** Bytes handed over that the server has not taken. */
+  get queuedBytes(): number {
+    return this.#conversation?.queuedBytes ?? 0;
+  }
+
   connect(): void {
     const { name, id } = this.#identity;
     const limits = { ...defaultLimits, heartbeatMs: this.#config.heartbeatMs };
@@ -133,7 +152,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       .connect(this.server.address, conversation, { signal: this.#calledOff.signal, ...(tls && { tls }) })
       .catch((error: MemblastError) => {
         this.#conversation = null;
-        if (error.code === "CONNECT_FAILED") this.#lost(null, error);
+        if (error.code === "CONNECT_FAILED") this.#lost(0, error);
         else this.#giveUp(error); // wrong certificates stay wrong
       });
   }
@@ -151,38 +170,26 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#conversation = null;
     if (failure) this.#owner.onError(this, failure);
     this.#owner.onDisconnect(this, causeText(cause, cutBy));
-    if (cause.kind === "fault" && permanentFaults.has(cause.fault.code))
-      return this.#giveUp(
-        new MemblastError("REFUSED", `${this.server.key}: ${cause.fault.message}`, {
-          reason: cause.fault.code,
-        }),
-      );
-    const error =
-      cause.kind === "fault"
-        ? new MemblastError(
-            cause.fault.code === "NAME_TAKEN" ? "REFUSED" : "PROTOCOL",
-            `${this.server.key}: ${causeText(cause)}`,
-            {
-              reason: cause.fault.code,
-            },
-          )
-        : null;
-    this.#lost(cause.kind === "bye" ? cause.retryAfterMs : null, error);
+    const ending = endingOf(cause, this.server.key);
+    if (ending.kind === "giveUp") this.#giveUp(ending.error);
+    else this.#lost(ending.afterMs, ending.error);
   }
 
   /** Tells of the first failure of an outage, not of each, and tries again later. */
-  #lost(retryAfterMs: number | null, error: MemblastError | null): void {
+  #lost(afterMs: number, error: MemblastError | null): void {
     if (this.#isClosed) return;
     if (error && this.#failures === 0) this.#owner.onError(this, error);
     // The jitter comes on top: a server that asks for a pause does not want all of them back at one moment.
-    const wait = (retryAfterMs ?? 0) + backoffMs(this.#config.backoff, this.#failures++, this.#world.random);
+    const wait = afterMs + backoffMs(this.#config.backoff, this.#failures++, this.#world.random);
     this.#cancelRetry = this.#world.after(wait, () => this.connect());
   }
 
   #giveUp(error: MemblastError): void {
     if (this.#isClosed) return;
+    this.givenUp = error;
     this.#ready.reject(error);
     this.close();
+    this.#owner.onGivenUp(this);
     this.#owner.onError(this, error);
   }
 
@@ -257,7 +264,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       kind: "subscribe",
       request: {
         key: subscriptionKey,
-        regions: this.#links(schemaFromJson(welcome.schema)).map((link) => link.source),
+        regions: this.#regions,
         mode: this.server.pace.mode,
         verify: this.#config.checkHash,
         maxRate: this.#maxRate,
@@ -283,39 +290,48 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
           `${this.server.key} may send more metadata than fits here: pass metaBytesMax: ${schema.metaBytesMax} to start()`,
           { metaBytesMax: schema.metaBytesMax },
         );
-      const mapping = new Mapping(schema, storage.schema, this.#links(schema));
-      this.#replica = new Replica(this.server.key, storage, mapping, this.#config.checkHash ? hasher : null);
+      checkMesh(this.server, schema, storage, this.#config.listen.length > 0);
+      const links = linksOf(this.server, schema, storage.schema);
+      this.#regions = links.map((link) => link.source);
+      this.#staging = storage.stamping ? new Staging(storage) : null;
+      this.#replica = new Replica(
+        this.server.key,
+        this.#staging ?? storage,
+        new Mapping(schema, storage.schema, links),
+        this.#config.checkHash ? hasher : null,
+        storage,
+      );
     }
     this.#schemaText = welcome.schema;
     this.#incarnation = welcome.incarnation;
-  }
-
-  /** What is followed: what the maps say, or every array of this node, which the server then must have too. */
-  #links(schema: Schema): readonly RegionLink[] {
-    if (this.server.links) return this.server.links;
-    const own = this.#owner.storageFor(schema).schema;
-    return own.arrays.map((array) => {
-      const theirs = schema.arrays.find((each) => each.name === array.name);
-      const what = array.name === null ? "main array" : `array "${array.name}"`;
-      if (!theirs)
-        fail("SCHEMA_MISMATCH", `${this.server.key} has no ${what}: use maps to say what to follow instead`, {
-          array: array.name,
-        });
-      if (theirs.dtype !== array.dtype || `${theirs.shape}` !== `${array.shape}`)
-        fail(
-          "SCHEMA_MISMATCH",
-          `${what} is ${array.dtype} [${array.shape}] here and ${theirs.dtype} [${theirs.shape}] at ${this.server.key}: ` +
-            "make them equal, or use maps to follow a region",
-          { array: array.name },
-        );
-      return { source: fullRegion(theirs), target: fullRegion(array) };
-    });
   }
 
   /** Another writer of our memory does not end its turn: what came is dropped, and asked for again by the next link. */
   #putOff(error: MemblastError): void {
     this.#owner.onError(this, error);
     this.#conversation?.close("busy");
+  }
+
+  /** Tells once that a clock is wrong, and looks now and then whether it still is. */
+  #heedClocks(): void {
+    if (!this.#staging?.hasLeft || this.#cancelSecondLook) return;
+    const text = `${this.server.key} has elements that were written more than an hour in the future: they are left out until then, or until they are written again. Set the clocks`;
+    this.#owner.onError(this, new MemblastError("CLOCK_AHEAD", text, { source: this.server.key }));
+    this.#lookAgain();
+  }
+
+  #lookAgain(): void {
+    this.#cancelSecondLook = this.#world.after(secondLookMs, () => {
+      this.#cancelSecondLook = null;
+      try {
+        const update = this.#replica!.takeLeft();
+        if (update) this.#owner.onUpdate(this, update);
+      } catch (error) {
+        if (!(error instanceof MemblastError)) throw error;
+        this.#owner.onError(this, error);
+      }
+      if (this.#staging!.hasLeft) this.#lookAgain();
+    });
   }
 
   #apply(delta: Delta): void {
@@ -347,7 +363,10 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     });
     this.#ready.resolve();
     const { update } = result;
-    if (update.version !== update.from || delta.meta || delta.full) this.#owner.onUpdate(this, update);
+    // In a mesh most of what comes has come by another way already.
+    const isNews = this.#staging ? from === null : delta.meta || delta.full;
+    if (update.version !== update.from || isNews) this.#owner.onUpdate(this, update);
+    this.#heedClocks();
     this.#tellConflated(from, delta);
   }
 
@@ -368,6 +387,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#cancelRetry?.();
+    this.#cancelSecondLook?.();
     this.#calledOff.abort();
     this.#conversation?.close("closing");
     this.#ready.reject(new MemblastError("CLOSED", "The node was closed before its first state came"));

@@ -91,19 +91,23 @@ export class Mirror {
 
   #refresh(leaves: Runs): void {
     this.#stale = union(this.#stale, leaves);
-    for (let i = 0; i < this.#stale.length; i += 2) this.#hash(this.#stale[i]!, this.#stale[i + 1]!);
+    for (let i = 0; i < this.#stale.length; i += 2)
+      this.#tree.updateFrom(this.#stale[i]!, this.#stale[i + 1]!, (leaf, _, into) =>
+        this.#gather(leaf * leafBytes, into),
+      );
   }
 
-  #hash(first: number, count: number): void {
-    if (count === 0) return;
-    const from = first * leafBytes;
-    const data = new Uint8Array(this.#tree.bytesOf(first, count));
+  /** Copies the bytes from position `from` on, as this transaction has them. */
+  #gather(from: number, into: Uint8Array): void {
     const pieces = new Pieces();
-    this.#mapping.gather(from, from + data.byteLength, pieces);
+    this.#mapping.gather(from, from + into.byteLength, pieces);
+    const { data } = pieces;
     const runs = new Float64Array(2 * pieces.count);
-    for (let k = 0; k < pieces.count; k++) runs.set([pieces.data[3 * k]!, pieces.data[3 * k + 2]!], 2 * k);
-    this.#storage.segment.gather(runs, data, "working");
-    this.#tree.update(first, count, data);
+    for (let k = 0; k < pieces.count; k++) {
+      runs[2 * k] = data[3 * k]!;
+      runs[2 * k + 1] = data[3 * k + 2]!;
+    }
+    this.#storage.segment.gather(runs, into, "working");
   }
 }
 

@@ -1,21 +1,24 @@
 import type { NdArray } from "../array/ndarray.ts";
-import { makeSchema, type Schema } from "../array/schema.ts";
+import type { Schema } from "../array/schema.ts";
+import { HybridClock } from "../delta/stamp.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { placeOf } from "../memory/place.ts";
 import { formatAddress, parseAddress } from "../transport/address.ts";
 import { Audience } from "./audience.ts";
 import { type AttachOptions, parseAttachOptions } from "./attaching.ts";
-import { causeText } from "./conversation.ts";
 import { Copy } from "./copy.ts";
 import type { Verification } from "./damage.ts";
 import { Emitter } from "./emitter.ts";
-import { isWorthTelling, type LinkEvent, type NodeEvents } from "./events.ts";
+import type { LinkEvent, NodeEvents } from "./events.ts";
 import { Following, type FollowingOwner } from "./following.ts";
 import { type Identity, Listening } from "./listening.ts";
+import { followedRuns } from "./ownership.ts";
+import { adoptedSchema, openStorage, ownSchema } from "./opening.ts";
 import { checkName, type NodeConfig, parseStartOptions, type StartOptions } from "./options.ts";
 import { checkRate } from "./pace.ts";
 import { type NodeStats, followingStats, noDoor, publishingStats } from "./stats.ts";
-import { openStorage, Storage, type Transaction, type View } from "./storage.ts";
+import { Storage, type Transaction, type View } from "./storage.ts";
+import { listeningOwner } from "./telling.ts";
 import type { Update } from "./update.ts";
 import { Watching } from "./watching.ts";
 import { realWorld, type World } from "./world.ts";
@@ -26,6 +29,9 @@ export type OnUpdate = (update: Update, node: Node) => void;
 
 /** How long a closing node waits for the last bytes to leave. */
 const goodbyeMs = 1000;
+
+/** How long it then waits for links that it has broken itself to say so: until they have, they may look at its memory. */
+const lastWordMs = 200;
 
 /**
  * A named participant: arrays in one segment, any number of followers, and of servers that it follows itself. Made by {@link start}
@@ -60,11 +66,13 @@ export class Node implements AsyncDisposable {
     checkName(name);
     const node = new Node(name, world);
     if (options.onUpdate) node.onUpdate(options.onUpdate);
+    if (options.onError) node.on("error", options.onError);
     const identity = { name, id: Buffer.from(world.randomBytes(16)).toString("hex") };
     try {
-      const schema = config.arrays.length ? makeSchema(config.arrays, config.metaBytesMax) : null;
-      if (schema) node.#storage = openStorage(name, schema, config);
-      await node.#follow(identity, config);
+      const clock = new HybridClock(world.wallMs, Number.parseInt(identity.id.slice(0, 8), 16));
+      const schema = ownSchema(config);
+      if (schema) node.#storage = openStorage(name, schema, config, clock);
+      await node.#follow(identity, config, clock);
       node.#watchOthers();
       if (config.listen.length) node.#watch();
       node.#listening = new Listening(
@@ -72,7 +80,7 @@ export class Node implements AsyncDisposable {
         identity,
         config,
         world,
-        node.#publishingOwner(),
+        listeningOwner(node.#emitter, (error) => node.#error(error)),
       );
       await node.#listening.open();
     } catch (error) {
@@ -86,8 +94,9 @@ export class Node implements AsyncDisposable {
   static async attach(nameOrPath: string, options: AttachOptions<OnUpdate> = {}): Promise<Node> {
     const config = parseAttachOptions(options);
     const node = new Node(placeOf(nameOrPath).name, realWorld);
-    node.#storage = Storage.attach(nameOrPath, config);
+    node.#storage = Storage.attach(nameOrPath, config, new HybridClock(Date.now, process.pid));
     node.#watchOthers();
+    if (options.onError) node.on("error", options.onError);
     if (options.onUpdate) node.onUpdate(options.onUpdate);
     return node;
   }
@@ -106,12 +115,16 @@ export class Node implements AsyncDisposable {
   }
 
   /** Starts to follow; a node without arrays of its own waits here until the first server has shown its own. */
-  async #follow(identity: Identity, config: NodeConfig): Promise<void> {
+  async #follow(identity: Identity, config: NodeConfig, clock: HybridClock): Promise<void> {
     const adopted = Promise.withResolvers<void>();
+    const { signal } = config;
+    signal?.throwIfAborted();
+    const callOff = () => adopted.reject(signal!.reason);
+    signal?.addEventListener("abort", callOff);
     const owner: FollowingOwner = {
       ...this.#followingOwner(),
       storageFor: (schema) => {
-        this.#storage ??= openStorage(this.name, schema, config);
+        this.#storage ??= openStorage(this.name, adoptedSchema(schema, config), config, clock);
         adopted.resolve();
         return this.#storage;
       },
@@ -122,8 +135,8 @@ export class Node implements AsyncDisposable {
       this.#followings.push(following);
       following.connect();
     }
-    if (!this.#storage) await adopted.promise;
-    else adopted.promise.catch(() => {});
+    if (this.#storage) adopted.resolve();
+    await adopted.promise.finally(() => signal?.removeEventListener("abort", callOff));
   }
 
   #followingOwner(): Omit<FollowingOwner, "storageFor"> {
@@ -145,33 +158,15 @@ export class Node implements AsyncDisposable {
         this.#emitter.emit("mismatch", { source: following.server.key, version }),
       onConflated: (_, conflation) => this.#emitter.emit("conflated", conflation),
       onError: (_, error) => this.#error(error),
+      onGivenUp: () => this.#disown(),
     };
   }
 
-  #publishingOwner(): ConstructorParameters<typeof Listening>[4] {
-    return {
-      onReport: (link, report) => {
-        if (report.kind !== "joined") return;
-        this.#emitter.emit("connect", {
-          peer: link.peer,
-          direction: "in",
-          address: link.conversation.remote,
-        });
-      },
-      onOverflow: ({ peer, conversation }, bytes) =>
-        this.#emitter.emit("overflow", { peer, address: conversation.remote, bytes }),
-      onClosed: (link, cause) => {
-        const { peer, conversation } = link;
-        const reason = causeText(cause, conversation.cutBy);
-        if (conversation.hasOpened)
-          this.#emitter.emit("disconnect", { peer, direction: "in", address: conversation.remote, reason });
-        if (conversation.failure) this.#error(conversation.failure);
-        if (cause.kind === "fault" && (conversation.hasOpened || isWorthTelling(cause)))
-          this.#error(
-            new MemblastError("PROTOCOL", `Link from ${peer}: ${reason}`, { reason: cause.fault.code }),
-          );
-      },
-    };
+  /** What a server that was given up wrote, this node may write. */
+  #disown(): void {
+    if (!this.#storage || this.#storage.stamping) return;
+    const servers = this.#followings.filter(({ givenUp }) => !givenUp).map(({ server }) => server);
+    this.#storage.followed = followedRuns(this.#storage.schema, { servers, mesh: false });
   }
 
   #error(error: MemblastError): void {
@@ -249,7 +244,10 @@ export class Node implements AsyncDisposable {
     this.#living().setMeta(value);
   }
 
-  /** This node's version under its own name, and under each server's address the version of it that this node has. */
+  /**
+   * This node's version under its own name, and under each server's address the version of it that this node has: that of the last delta,
+   * so it stays where the server changed nothing that is followed.
+   */
   get version(): Record<string, number> {
     const versions: Record<string, number> = { [this.name]: this.#living().version };
     for (const following of this.#followings) versions[following.server.key] = following.version;
@@ -372,6 +370,7 @@ export class Node implements AsyncDisposable {
       await this.#until(() => !this.#isLinked, begun + goodbyeMs);
       for (const link of this.#listening?.links ?? []) link.conversation.abort();
       for (const following of this.#followings) following.abort();
+      await this.#until(() => !this.#isLinked, begun + goodbyeMs + lastWordMs);
       await this.#watching?.close();
     } finally {
       this.#audience.end();

@@ -1,17 +1,24 @@
 import { z } from "zod";
 import type { Dtype } from "../array/dtype.ts";
-import { type ArraySpec } from "../array/schema.ts";
+import { isCompanion, withCompanions } from "../array/companion.ts";
+import { type ArraySpec, arrayText } from "../array/schema.ts";
+import { shapeText } from "../array/shape.ts";
 import type { Region } from "../delta/region.ts";
-import { fail } from "../errors.ts";
+import { fail, type MemblastError } from "../errors.ts";
 import { metaBytesMax as wireMetaBytesMax, nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, isLoopback, parseAddress } from "../transport/address.ts";
 import type { TlsOptions } from "../transport/tls.ts";
+import { refuseOptions } from "./complaint.ts";
 import { type Pace, paceOf, paceOptions } from "./pace.ts";
-import { type Backoff, defaultBackoff } from "./reconnect.ts";
+import { type Backoff, backoffOf, defaultBackoff } from "./reconnect.ts";
 import { type Key, Keyring, Secret, secretOption, secretsOption } from "./secrets.ts";
 import { parseSharing, type SharingConfig, sharingOptions } from "./sharing.ts";
 
-const addressOption = z.union([z.string().min(1), z.int().min(0).max(65_535)]);
+const anAddress = {
+  error:
+    "an address is a port (0 to 65535) or a text like 127.0.0.1:7011, unix:/path, tls:host:port or ws://host:port",
+};
+const addressOption = z.union([z.string().min(1), z.int().min(0).max(65_535)], anAddress);
 const indices = z.array(z.int().min(0));
 /** [serverStart, shape, clientStart, name]: a region of the source's main array, and where it lands. */
 const mapTuple = z.tuple([indices.nullable(), indices, indices.nullable(), z.string().nullable()]);
@@ -23,7 +30,10 @@ const mapObject = z.strictObject({
   /** Array of this node, and where in it; without, a named source array lands in the one of the same name. */
   to: z.strictObject({ array: z.string().nullable(), start: indices }).optional(),
 });
-const mapOption = z.union([mapTuple, mapObject]);
+const mapOption = z.union([mapTuple, mapObject], {
+  error:
+    "a map is [serverStart, shape, clientStart, name], whole numbers from 0 in each list, or { array?, start, shape, to?: { array, start } }",
+});
 /** How to follow: for all servers, or for one. */
 const followingOptions = {
   /** What to follow, and where it lands. Without: each array of this node follows the server's equal one. */
@@ -32,15 +42,15 @@ const followingOptions = {
   secret: secretOption.optional(),
   ...paceOptions,
 };
-const serverOption = z.union([
-  addressOption,
-  z.strictObject({ address: addressOption, ...followingOptions }),
-]);
+const serverOption = z.union(
+  [addressOption, z.strictObject({ address: addressOption, ...followingOptions })],
+  anAddress,
+);
 const tlsOption = z.custom<TlsOptions>((value) => typeof value === "object" && value !== null).optional();
 
 const startOptions = z.strictObject({
   /** Where to accept followers: one address or several. */
-  listen: z.union([addressOption, z.array(addressOption)]).optional(),
+  listen: z.union([addressOption, z.array(addressOption)], anAddress).optional(),
   /** A node to follow; `servers` for several. */
   server: serverOption.optional(),
   servers: z.array(serverOption).optional(),
@@ -52,7 +62,13 @@ const startOptions = z.strictObject({
     .record(z.string(), z.strictObject({ shape: z.unknown(), dtype: z.unknown().optional() }))
     .optional(),
   ...followingOptions,
-  /** Verify every delta by a Merkle root and repair what differs. */
+  /**
+   * Many nodes write the same elements: the last writer of each wins, and all nodes of the mesh that reach each other end with the same.
+   * Costs 16 bytes an element, and a private copy of arrays and stamps for each server. All nodes on the way must be of it, or relays
+   * without arrays of their own. Writing what is there already is no write. Default false: what a server sends, nobody writes here.
+   */
+  mesh: z.boolean().default(false),
+  /** Verify every delta by a Merkle root before it is committed, and repair what differs. Default false. */
   checkHash: z.boolean().default(false),
   ...sharingOptions,
   /** Room for the metadata of a version, bytes, 8 of them for its head. */
@@ -61,37 +77,49 @@ const startOptions = z.strictObject({
     .min(8)
     .max(wireMetaBytesMax + 8)
     .default(4096),
-  /** A PING this often; a peer that is silent for twice as long is given up. Milliseconds. */
+  /** A PING this often, milliseconds, 10 to 3,600,000; a peer that is silent for twice as long is given up. Default 5000. */
   heartbeatMs: z.int().min(10).max(3_600_000).default(5000),
-  /** Waits between attempts to reach a server. Milliseconds. */
+  /**
+   * Waits between attempts to reach a server, milliseconds, 1 or more: random up to a bound that doubles from `minMs` to `maxMs`.
+   * Default 2000 and 10,000, which spreads the followers of a server that was restarted; one that is alone with it may well say 50.
+   */
   reconnect: z
     .strictObject({
-      minMs: z.number().min(1).default(defaultBackoff.minMs),
+      minMs: z.number().min(1).optional(),
       maxMs: z.number().min(1).default(defaultBackoff.maxMs),
     })
+    .refine(({ minMs = 1, maxMs }) => minMs <= maxMs, "minMs is above maxMs")
     .optional(),
-  /** Bytes of deltas that may wait for one follower in the mode "every" before it gets what is new as one. */
+  /** Bytes of deltas that may wait on one link for followers in the mode "every", before they get what is new as one. Default 16 MiB. */
   queueBytesMax: z.int().min(0).default(16_777_216),
-  /** Followers served at one time. */
+  /**
+   * Links that may have come in at one time, 1 or more, all listeners together, those included that are still shaking hands. More are
+   * turned away, with a `crowded` event, and so is everybody while the process has links for all but 64 of the files that it may
+   * open, or fewer than 16 left. Default 1024.
+   */
   connectionsMax: z.int().min(1).default(1024),
   /** Ask every follower for the proof of one of these secrets. They are by key: { secret, arrays?, regions? }; the latter are what it opens. */
   secrets: secretsOption.optional(),
   /** Let in one follower of a name at a time, where a name stands for a peer. Without, names are for people. Default false. */
   uniqueNames: z.boolean().default(false),
-  /** Listen beyond this machine although nothing asks who comes. */
+  /** Listen beyond this machine although nothing asks who comes: no `secrets`, and no `tls.clientCertificates`. Default false. */
   insecure: z.boolean().default(false),
+  /** For `tls:` and `wss:` addresses, of both kinds: { cert, key, ca, crl, clientCertificates, serverName ... }, see {@link TlsOptions}. */
   tls: tlsOption,
   /** Origins of the web pages that may connect to a ws: or wss: listener. Without: pages of the same host and of this machine. */
   origins: z.array(z.string().min(1)).optional(),
-  /** Names by which such a listener may be called, besides those of this machine and the host it listens on. */
+  /** Names by which such a listener may be called, besides those of this machine and the host it listens on. Default none. */
   hosts: z.array(z.string().min(1)).optional(),
+  /** Calls `start()` off while it waits for a server's arrays, which it does without a bound where it names none itself. */
+  signal: z.instanceof(AbortSignal).optional(),
   onUpdate: z.function().optional(),
+  onError: z.function().optional(),
 });
 
 /** What {@link start} takes, as its caller writes it. */
 export type StartOptions<OnUpdate> = Omit<
   z.input<typeof startOptions>,
-  "shape" | "dtype" | "arrays" | "onUpdate" | "tls"
+  "shape" | "dtype" | "arrays" | "onUpdate" | "onError" | "tls"
 > & {
   shape?: readonly number[];
   dtype?: Dtype;
@@ -99,6 +127,8 @@ export type StartOptions<OnUpdate> = Omit<
   tls?: TlsOptions;
   /** After each version that came from elsewhere. */
   onUpdate?: OnUpdate;
+  /** The same as `node.on("error", ...)`, from the first moment: a server may be away when this node starts. */
+  onError?: (error: MemblastError) => void;
 };
 
 /** A region of a source and the equally shaped one of this node on which it lands. */
@@ -123,6 +153,7 @@ export interface NodeConfig {
   readonly listen: readonly Address[];
   readonly servers: readonly ServerConfig[];
   readonly arrays: readonly ArraySpec[];
+  readonly mesh: boolean;
   readonly checkHash: boolean;
   readonly sharing: SharingConfig;
   readonly metaBytesMax: number;
@@ -136,25 +167,24 @@ export interface NodeConfig {
   readonly tls: TlsOptions | undefined;
   readonly origins: readonly string[] | undefined;
   readonly hosts: readonly string[];
+  readonly signal: AbortSignal | undefined;
 }
 
 /** The options as one frozen value. INVALID_OPTION names the option and what it should be. */
 export function parseStartOptions(given: unknown): NodeConfig {
   const parsed = startOptions.safeParse(given ?? {});
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    const where = issue.path.length ? `option ${issue.path.join(".")}` : "the options";
-    fail("INVALID_OPTION", `start(): ${where}: ${issue.message}`, { path: issue.path });
-  }
+  if (!parsed.success) refuseOptions("start()", parsed.error);
   const options = parsed.data;
   const dtype = (options.dtype ?? "f64") as Dtype;
   const listen = asList(options.listen).map(parseAddress);
-  checkExposure(listen, options.insecure || options.secrets !== undefined);
+  if (!options.insecure && !options.secrets) checkExposure(listen, options.tls);
   const servers = [...asList(options.server), ...(options.servers ?? [])].map((server) =>
     parseServer(server, options),
   );
   const sharing = parseSharing(options);
   const arrays = arraySpecs(options, dtype, servers);
+  if (options.maps && servers.length === 0)
+    fail("INVALID_OPTION", "start(): maps say what to follow, but there is no server", { path: ["maps"] });
   if (arrays.length === 0 && servers.length === 0)
     fail("INVALID_OPTION", "start(): say what to hold: shape, arrays, or a server to take them from");
   const { checkHash, metaBytesMax, heartbeatMs, connectionsMax, tls } = options;
@@ -162,11 +192,12 @@ export function parseStartOptions(given: unknown): NodeConfig {
     listen,
     servers,
     arrays,
+    mesh: options.mesh,
     checkHash,
     sharing,
     metaBytesMax,
     heartbeatMs,
-    backoff: { ...defaultBackoff, ...options.reconnect },
+    backoff: backoffOf(options.reconnect),
     queueBytesMax: options.queueBytesMax,
     connectionsMax,
     uniqueNames: options.uniqueNames,
@@ -174,6 +205,7 @@ export function parseStartOptions(given: unknown): NodeConfig {
     tls,
     origins: options.origins,
     hosts: options.hosts ?? [],
+    signal: options.signal,
   });
 }
 
@@ -185,14 +217,15 @@ function asList<T>(value: T | T[] | undefined): T[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
-/** Nobody should publish memory to a network without knowing. */
-function checkExposure(listen: readonly Address[], isMeant: boolean): void {
-  const exposed = listen.find((address) => !isLoopback(address));
-  if (exposed && !isMeant)
+/** Nobody should publish memory to a network without knowing. A door that wants a certificate of everybody asks who comes. */
+function checkExposure(listen: readonly Address[], tls: TlsOptions | undefined): void {
+  const asks = ({ kind }: Address) => (kind === "tls" || kind === "wss") && tls?.clientCertificates === true;
+  const exposed = listen.find((address) => !isLoopback(address) && !asks(address));
+  if (exposed)
     fail(
       "INVALID_OPTION",
-      `start(): ${formatAddress(exposed)} can be reached from other machines and nothing asks who comes: ` +
-        "listen on 127.0.0.1, give secrets, or pass insecure: true if that is what you want",
+      `start(): ${formatAddress(exposed)} can be reached from other machines and nothing asks who comes: listen on 127.0.0.1, ` +
+        "give secrets, listen on tls: or wss: with tls.clientCertificates, or pass insecure: true if that is what you want",
       { address: formatAddress(exposed) },
     );
 }
@@ -241,16 +274,32 @@ function arraySpecs(options: Parsed, dtype: Dtype, servers: readonly ServerConfi
       dtype: (array.dtype ?? dtype) as Dtype,
       shape: array.shape as readonly number[],
     });
+  const isImplied = new Set<string | null>();
   for (const { target } of servers.flatMap((server) => server.links ?? [])) {
-    if (specs.has(target.array)) continue;
+    const known = specs.get(target.array);
+    if (known && !isImplied.has(target.array)) continue;
+    if (known && `${known.shape}` !== `${target.shape}`)
+      fail(
+        "INVALID_OPTION",
+        `start(): maps make ${arrayText(target.array)} both ${shapeText(known.shape)} and ${shapeText(target.shape)}: give its shape in arrays`,
+        { array: target.array },
+      );
+    if (known) continue;
     if (target.array === null)
       fail(
         "INVALID_OPTION",
         "start(): a map lands in the main array: give its shape, or give the map a name",
       );
     specs.set(target.array, { name: target.array, dtype, shape: target.shape });
+    isImplied.add(target.array);
   }
-  return [...specs.values()];
+  const reserved = [...specs.keys()].find(isCompanion);
+  if (reserved)
+    fail(
+      "INVALID_NAME",
+      `start(): ${arrayText(reserved)}: a name cannot end so, the library has arrays of that kind`,
+    );
+  return options.mesh && specs.size > 0 ? withCompanions([...specs.values()]) : [...specs.values()];
 }
 
 /** INVALID_NAME where a peer could not be told this name. */

@@ -17,10 +17,14 @@ export type Applied =
 export interface ReplicaMemory extends MirroredMemory {
   /** Metadata of the newest commit as JSON text; empty where there is none. A live view. */
   metaJson(): Uint8Array;
+  /** Whether the metadata are not to be replaced. */
+  readonly ownsMeta?: boolean;
   begin(): void;
   /** How many blocks changed; 0: none, and no version was made. */
   commit(): number;
   rollback(): void;
+  /** Looks again at what a commit could not take over yet; the same result. */
+  takeLeft?(): number;
   setMetaJson(text: Uint8Array): void;
   readonly segment: MirroredMemory["segment"] & {
     /** Copies `data` to the triples offset, position in `data`, length of the image that is being written. */
@@ -28,11 +32,15 @@ export interface ReplicaMemory extends MirroredMemory {
   };
 }
 
+/** Memory that shows what a replica did. */
+export type ShownMemory = Pick<ReplicaMemory, "schema" | "version" | "changedSince" | "metaJson">;
+
 /** The bytes of one server in this node's memory, and the version they are of. */
 export class Replica {
   readonly mapping: Mapping;
   readonly #source: string;
   readonly #storage: ReplicaMemory;
+  readonly #shown: ShownMemory;
   readonly #mirror: Mirror | null;
   #version = 0;
   /** Whether the bytes are the server's at {@link Replica.version}, which may be 0. */
@@ -40,10 +48,17 @@ export class Replica {
   /** This server has had metadata: only then can its absence mean that it took it away. */
   #hasMeta = false;
 
-  /** With a `hasher` every delta is verified by its root. */
-  constructor(source: string, storage: ReplicaMemory, mapping: Mapping, hasher: LeafHasher | null) {
+  /** With a `hasher` every delta is verified by its root. Updates tell of `shown`, where it is not the replica's own memory. */
+  constructor(
+    source: string,
+    storage: ReplicaMemory,
+    mapping: Mapping,
+    hasher: LeafHasher | null,
+    shown: ShownMemory = storage,
+  ) {
     this.#source = source;
     this.#storage = storage;
+    this.#shown = shown;
     this.mapping = mapping;
     this.#mirror = hasher ? new Mirror(storage, mapping, hasher) : null;
   }
@@ -62,7 +77,7 @@ export class Replica {
   /** One delta is one commit here: whole, or nothing of it. */
   apply(delta: Delta): Applied {
     const storage = this.#storage;
-    const from = storage.version;
+    const from = this.#shown.version;
     storage.begin();
     let agrees: boolean;
     try {
@@ -81,21 +96,29 @@ export class Replica {
     this.#mirror?.accept();
     this.#version = delta.to;
     this.hasState = true;
-    return { kind: "ok", update: this.#update(delta, from, isChanged) };
+    return { kind: "ok", update: this.#update(from, isChanged, delta) };
   }
 
-  #update(delta: Delta, from: number, isChanged: boolean): Update {
+  /** Looks again at what could not be taken over yet; null where it still cannot. @throws LOCKED */
+  takeLeft(): Update | null {
+    const from = this.#shown.version;
+    return this.#storage.takeLeft?.() ? this.#update(from, true, { full: false, meta: undefined }) : null;
+  }
+
+  #update(from: number, isChanged: boolean, { full, meta: given }: Pick<Delta, "full" | "meta">): Update {
+    const shown = this.#shown;
     const { version, runs } = isChanged
-      ? this.#storage.changedSince(from)
+      ? shown.changedSince(from)
       : { version: from, runs: new Float64Array(0) };
-    const facts = { source: this.#source, from, version, sourceVersion: delta.to, full: delta.full };
-    const meta = delta.meta ?? this.#storage.metaJson().slice(); // as it is now, whatever comes before somebody asks
-    return new Update(facts, this.#storage.schema, runs, () => parseMeta(meta));
+    const facts = { source: this.#source, from, version, sourceVersion: this.#version, full };
+    const sent = shown === this.#storage ? given : undefined;
+    const meta = sent ?? shown.metaJson().slice(); // as it is now, whatever comes before somebody asks
+    return new Update(facts, shown.schema, runs, () => parseMeta(meta));
   }
 
   #writeMeta(text: Uint8Array): void {
     this.#hasMeta ||= text.byteLength > 0;
-    if (this.#hasMeta) this.#storage.setMetaJson(text);
+    if (this.#hasMeta && !this.#storage.ownsMeta) this.#storage.setMetaJson(text);
   }
 
   #write(delta: Delta): void {

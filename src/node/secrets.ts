@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
+import { isStamped, metaStamps, stampsOf } from "../array/companion.ts";
 import { arraySchema, type Schema } from "../array/schema.ts";
 import { fullRegion, type Region, regionRuns } from "../delta/region.ts";
 import { contains, eachRun, type Runs } from "../delta/runs.ts";
@@ -27,23 +28,29 @@ const region = z.strictObject({
 export const secretsOption = z.record(
   keyId,
   z.strictObject({
+    /** 16 bytes or more; of a text, in UTF-8. It never travels. */
     secret,
     /** Arrays that may be followed; null is the main one. Without `arrays` and `regions`: everything. */
     arrays: z.array(z.string().nullable()).optional(),
-    /** Boxes that may be followed, besides the arrays. */
+    /** Boxes that may be followed, besides the arrays: `start` and `shape` in elements of the array, null or absent the main one. */
     regions: z.array(region).optional(),
   }),
 );
 
 /** What this node proves to the nodes it follows that ask for it. */
-export const secretOption = z.strictObject({ keyId, secret });
+export const secretOption = z.strictObject({
+  /** What that node calls the secret: 1 to 128 printable characters. */
+  keyId,
+  /** 16 bytes or more; of a text, in UTF-8. It never travels. */
+  secret,
+});
 
 /** A shared secret that signs and compares, and is never shown again: not by inspecting, not as JSON, not in an error. */
 export class Secret {
   readonly #bytes: Uint8Array;
 
   constructor(value: string | Uint8Array) {
-    this.#bytes = typeof value === "string" ? new TextEncoder().encode(value) : value.slice();
+    this.#bytes = typeof value === "string" ? new TextEncoder().encode(value) : new Uint8Array(value); // a Buffer's slice() is no copy
   }
 
   /** HMAC-SHA-256, 32 bytes. */
@@ -114,8 +121,15 @@ export class Keyring {
 }
 
 function runsOf(schema: Schema, { arrays, regions }: Rights): Runs {
-  const whole = arrays.map((array) => fullRegion(arraySchema(schema, array)));
-  return regionRuns(schema, [...whole, ...regions]);
+  const boxes = [...arrays.map((array) => fullRegion(arraySchema(schema, array))), ...regions];
+  return regionRuns(schema, [...boxes, ...stampsBeside(schema, boxes)]);
+}
+
+/** In a mesh, whoever may follow elements may know when they were written. */
+function stampsBeside(schema: Schema, boxes: readonly Region[]): Region[] {
+  if (!isStamped(schema)) return [];
+  const stamps = boxes.map((box) => ({ ...box, array: stampsOf(box.array) }));
+  return [...stamps, fullRegion(arraySchema(schema, metaStamps))];
 }
 
 /** Whether these bytes are all among those. */

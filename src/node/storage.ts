@@ -8,12 +8,15 @@ import {
   schemaFromJson,
   schemaToJson,
 } from "../array/schema.ts";
-import type { Runs } from "../delta/runs.ts";
+import { isCompanion, isStamped } from "../array/companion.ts";
+import { noRuns, type Runs } from "../delta/runs.ts";
+import type { HybridClock } from "../delta/stamp.ts";
 import { fail } from "../errors.ts";
 import { type CreateOptions, Segment, type SegmentOptions } from "../memory/segment.ts";
 import { type Verification, verification } from "./damage.ts";
-import type { NodeConfig } from "./options.ts";
+import { checkFollowed } from "./ownership.ts";
 import { type Published, Shadow } from "./shadow.ts";
+import { Stamping } from "./stamping.ts";
 import {
   type Arrays,
   pickArray,
@@ -45,6 +48,12 @@ export class Storage implements Disposable, Published {
   /** The state that followers of this node get. */
   readonly published: Published;
   beforeCommit: Published["beforeCommit"] = null;
+  /** The bytes that servers write, and a write of our own must leave as they are. */
+  followed: Runs = noRuns;
+  /** Whether the metadata were written here: then those of servers do not replace them. */
+  ownsMeta = false;
+  /** Where elements know when they were written. */
+  readonly stamping: Stamping | null;
   readonly #lease: Lease;
   readonly #working: Arrays;
   readonly #live: Arrays;
@@ -54,8 +63,9 @@ export class Storage implements Disposable, Published {
   readonly #shadow: Shadow | null;
   #shadowArrays: Arrays | null = null;
   #inWrite = false;
+  #setsMeta = false;
 
-  private constructor(segment: Segment, schema: Schema) {
+  private constructor(segment: Segment, schema: Schema, clock: HybridClock | null) {
     this.segment = segment;
     this.schema = schema;
     this.incarnation = segment.incarnation;
@@ -67,32 +77,42 @@ export class Storage implements Disposable, Published {
       false,
       isStrict ? (offset, bytes) => segment.lend(offset, bytes) : null,
     );
-    this.#working = segment.isWriter ? this.#arrays("working", this.#lease) : new Map();
-    this.#live = this.#arrays("committed", Lease.readOnly());
+    this.#working = segment.isWriter ? this.#arrays("working", this.#lease, isUsers) : new Map();
+    this.#live = this.#arrays(
+      "committed",
+      Lease.readOnly((offset, bytes) => segment.overlay(offset, bytes)),
+    );
     this.#transaction = new WriteTransaction(this.#working, this);
+    this.stamping =
+      clock && segment.isWriter && isStamped(schema) ? new Stamping(schema, segment, clock) : null;
   }
 
   /** Private memory of this process. */
-  static createPrivate(schema: Schema): Storage {
-    return new Storage(Segment.createPrivate(segmentSpec(schema)), schema);
+  static createPrivate(schema: Schema, clock: HybridClock | null = null): Storage {
+    return new Storage(Segment.createPrivate(segmentSpec(schema)), schema, clock);
   }
 
   /** A named segment that other processes can attach. Takes over what dead writers left, if it holds the same arrays. */
-  static createShared(name: string, schema: Schema, options: CreateOptions): Storage {
-    return Storage.#open(Segment.create(name, segmentSpec(schema), options), (actual) =>
-      schemaDifference(schema, actual),
-    );
+  static createShared(
+    name: string,
+    schema: Schema,
+    options: CreateOptions,
+    clock: HybridClock | null = null,
+  ): Storage {
+    const check = (actual: Schema) => schemaDifference(schema, actual);
+    return Storage.#open(Segment.create(name, segmentSpec(schema), options), check, clock);
   }
 
   /** An existing segment, if `check` has no objection: SCHEMA_MISMATCH names the first difference. */
   static attach(
     nameOrPath: string,
     options: { mode?: "r" | "rw"; check?: SchemaCheck | undefined } & SegmentOptions,
+    clock: HybridClock | null = null,
   ): Storage {
-    return Storage.#open(Segment.attach(nameOrPath, options), options.check);
+    return Storage.#open(Segment.attach(nameOrPath, options), options.check, clock);
   }
 
-  static #open(segment: Segment, check: SchemaCheck | undefined): Storage {
+  static #open(segment: Segment, check: SchemaCheck | undefined, clock: HybridClock | null): Storage {
     try {
       const schema = schemaFromJson(segment.schemaText);
       if (schema.imageBytes !== segment.imageBytes || schema.metaOffset !== segment.metaOffset)
@@ -102,16 +122,16 @@ export class Storage implements Disposable, Published {
         fail("SCHEMA_MISMATCH", `Segment ${segment.name} holds something else: ${difference}`, {
           difference,
         });
-      return new Storage(segment, schema);
+      return new Storage(segment, schema, clock);
     } catch (error) {
       segment.close();
       throw error;
     }
   }
 
-  #arrays(image: "working" | "committed", lease: Lease): Arrays {
+  #arrays(image: "working" | "committed", lease: Lease, isWanted = (_: ArraySchema) => true): Arrays {
     return new Map(
-      this.schema.arrays.map((array) => {
+      this.schema.arrays.filter(isWanted).map((array) => {
         const buffer = this.segment.buffer(image, array.offset, array.bytes);
         return [array.name, NdArray.over(array, buffer, lease, array.offset)];
       }),
@@ -148,11 +168,15 @@ export class Storage implements Disposable, Published {
           "A write callback cannot be async: others wait for it. Await first, then write",
         );
       }
+      checkFollowed(this.schema, this.segment, this.followed);
     } catch (error) {
       this.rollback();
       throw error;
     }
-    return this.commit();
+    const setsMeta = this.#setsMeta;
+    const blocks = this.#commit(this.stamping);
+    this.ownsMeta ||= setsMeta;
+    return blocks;
   }
 
   begin(): void {
@@ -161,8 +185,14 @@ export class Storage implements Disposable, Published {
     this.#lease.open = true;
   }
 
+  /** Commits what came from elsewhere, in a mesh with its stamps. */
   commit(): number {
+    return this.#commit(null);
+  }
+
+  #commit(stamping: Stamping | null): number {
     try {
+      stamping?.stamp();
       this.beforeCommit?.(() => this.segment.touchedRuns());
     } catch (error) {
       this.rollback();
@@ -179,7 +209,13 @@ export class Storage implements Disposable, Published {
 
   #end(): void {
     this.#inWrite = false;
+    this.#setsMeta = false;
     this.#lease.open = false;
+  }
+
+  /** Whether it has stamps and makes none: what it holds belongs to a mesh. */
+  get #isRelay(): boolean {
+    return this.stamping === null && isStamped(this.schema);
   }
 
   get inWrite(): boolean {
@@ -189,7 +225,13 @@ export class Storage implements Disposable, Published {
   /** Replaces the metadata of the transaction; undefined takes it away. INVALID_META: not JSON, or too long. */
   setMeta(value: unknown): void {
     if (!this.#inWrite) fail("NOT_IN_WRITE", "Metadata belongs to a version: set it inside write()");
+    if (this.#isRelay)
+      fail(
+        "FOLLOWED",
+        "write(): this node passes on a mesh, whose metadata have stamps: set them in the mesh",
+      );
     this.segment.touch(this.schema.metaOffset, writeMeta(this.#metaRecord("working"), value));
+    this.#setsMeta = true;
   }
 
   /** The same with JSON text as it comes from a peer. FORMAT, INVALID_META. */
@@ -264,8 +306,8 @@ export class Storage implements Disposable, Published {
     return { version, array: NdArray.over(schema, bytes.buffer, Lease.readOnly(), schema.offset) };
   }
 
-  changedSince(version: number, clip: Runs | null = null): { version: number; runs: Runs } {
-    return this.segment.changedSince(version, clip);
+  changedSince(version: number, clip: Runs | null = null, exactly = false): { version: number; runs: Runs } {
+    return this.segment.changedSince(version, clip, exactly);
   }
 
   gather(runs: Runs, into: Uint8Array): void {
@@ -299,25 +341,10 @@ function arrayOf(schema: Schema, name: string | null): ArraySchema {
   );
 }
 
-function segmentSpec(schema: Schema) {
-  return { schemaText: schemaToJson(schema), imageBytes: schema.imageBytes, metaOffset: schema.metaOffset };
+function isUsers({ name }: ArraySchema): boolean {
+  return !isCompanion(name);
 }
 
-/** A node's own memory: private, or shared as its options say. */
-export function openStorage(
-  name: string,
-  schema: Schema,
-  config: Pick<NodeConfig, "sharing" | "servers">,
-): Storage {
-  if (!config.sharing) return Storage.createPrivate(schema);
-  const storage = Storage.createShared(name, schema, config.sharing);
-  if (storage.isWriter || config.servers.length === 0) return storage;
-  storage.close();
-  return fail(
-    "EXISTS",
-    `Node ${name}: another process owns the segment, and only the owner can follow servers`,
-    {
-      name,
-    },
-  );
+function segmentSpec(schema: Schema) {
+  return { schemaText: schemaToJson(schema), imageBytes: schema.imageBytes, metaOffset: schema.metaOffset };
 }

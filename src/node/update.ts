@@ -1,3 +1,4 @@
+import { isCompanion } from "../array/companion.ts";
 import { type ArraySchema, type Schema } from "../array/schema.ts";
 import { dtypeBytes } from "../array/dtype.ts";
 import type { Region } from "../delta/region.ts";
@@ -7,6 +8,8 @@ import { type Runs, union } from "../delta/runs.ts";
 export class Update {
   /** Whose change it is: the address of the server it came from, or the segment's name where another process wrote it. */
   readonly source: string;
+  /** Several where updates were merged for a slow consumer; `source` and `sourceVersion` are those of the last. */
+  readonly sources: readonly string[];
   /** This node's version before and after. */
   readonly from: number;
   readonly version: number;
@@ -19,12 +22,14 @@ export class Update {
   readonly #meta: () => unknown;
 
   constructor(
-    facts: Pick<Update, "source" | "from" | "version" | "sourceVersion" | "full">,
+    facts: Pick<Update, "source" | "from" | "version" | "sourceVersion" | "full"> &
+      Partial<Pick<Update, "sources">>,
     schema: Schema,
     runs: Runs,
     meta: () => unknown,
   ) {
     this.source = facts.source;
+    this.sources = facts.sources ?? [facts.source];
     this.from = facts.from;
     this.version = facts.version;
     this.sourceVersion = facts.sourceVersion;
@@ -41,7 +46,8 @@ export class Update {
 
   /** Boxes that hold everything that changed, at the granularity of blocks (64 bytes and more): a few cells too many, never too few. */
   get regions(): Region[] {
-    return this.#schema.arrays.flatMap((array) => changedRegions(array, this.#runs));
+    const arrays = this.#schema.arrays.filter((array) => !isCompanion(array.name));
+    return arrays.flatMap((array) => changedRegions(array, this.#runs));
   }
 
   /** This update and a later one of the same node as one; for consumers that are slower than the source. */
@@ -49,6 +55,7 @@ export class Update {
     return new Update(
       {
         source: later.source,
+        sources: [...new Set([...this.sources, ...later.sources])],
         from: this.from,
         version: later.version,
         sourceVersion: later.sourceVersion,

@@ -5,6 +5,8 @@ import type { Transport } from "../transport/link.ts";
 export interface World {
   /** Milliseconds on a clock that never goes back. */
   now(): number;
+  /** Milliseconds since 1970 as this machine believes; may jump. */
+  wallMs(): number;
   /** Uniform in [0, 1). */
   random(): number;
   /** Unpredictable bytes, for names and nonces. */
@@ -18,6 +20,7 @@ export interface World {
 
 export const realWorld: World = Object.freeze({
   now: () => performance.now(),
+  wallMs: () => Date.now(),
   random: Math.random,
   randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
   after(ms: number, action: () => void) {

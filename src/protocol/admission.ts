@@ -71,6 +71,7 @@ function onAuth(state: AwaitingAuth, message: AuthMessage, now: number): Publish
     vitals,
     subscriptions: new Map(),
     lastId: 0,
+    endedAt: Number.NEGATIVE_INFINITY,
   };
   return [
     open,

@@ -75,6 +75,7 @@ export function live(
   bytes: number,
   sent: number | null,
   newest: number,
+  startedAt: number,
 ): LiveSubscription {
   return {
     stage: "live",
@@ -85,7 +86,7 @@ export function live(
     gapMs: gapOf(request.maxRate),
     sent,
     newest,
-    startedAt: Number.NEGATIVE_INFINITY,
+    startedAt,
     flight: "none",
     repair: noRepair,
   };

@@ -59,7 +59,7 @@ export function openPublisherStep(state: PublisherOpen, event: PublisherEvent): 
     case "subscriptionAccepted":
       return onAccepted(state, event);
     case "subscriptionRefused":
-      return [without(state, event.subscription), refusal(state, event.subscription, event.fault)];
+      return [ended(state, event.subscription), refusal(state, event.subscription, event.fault)];
     default:
       return [state, []];
   }
@@ -137,7 +137,7 @@ function onAccepted(
   const { subscription: id, bytes, now } = event;
   const asked = state.subscriptions.get(id);
   if (asked?.stage !== "asked") return [state, []];
-  const { config, version } = state;
+  const { config, version, endedAt } = state;
   const { subscriptionBytesMax } = config.limits;
   if (bytes > subscriptionBytesMax) {
     const text = `${bytes} bytes, at most ${subscriptionBytesMax} fit one subscription here.`;
@@ -147,7 +147,9 @@ function onAccepted(
   const reason = event.reason ?? (from === null ? anewBecause(asked.request, config.incarnation) : undefined);
   const said = reason?.slice(0, textCharactersMax);
   const about = { id, incarnation: config.incarnation, version, bytes, resumed: from !== null, reason: said };
-  const [next, actions] = sweep(put(state, id, live(asked.request, bytes, from, version)), now, [id]);
+  const [next, actions] = sweep(put(state, id, live(asked.request, bytes, from, version, endedAt)), now, [
+    id,
+  ]);
   return [next, [{ kind: "send", message: { type: "SUBSCRIBED", ...about } }, ...actions]];
 }
 
@@ -225,6 +227,13 @@ function without(state: PublisherOpen, id: number): PublisherOpen {
   const subscriptions = new Map(state.subscriptions);
   subscriptions.delete(id);
   return { ...state, subscriptions };
+}
+
+/** A subscription that this side ends is often asked for anew at once: that does not let it go faster than its rate. */
+function ended(state: PublisherOpen, id: number): PublisherOpen {
+  const subscription = state.subscriptions.get(id);
+  const endedAt = subscription?.stage === "live" ? subscription.startedAt : state.endedAt;
+  return { ...without(state, id), endedAt: Math.max(state.endedAt, endedAt) };
 }
 
 /** Tells the peer that one subscription ends, if it is there to be ended. */

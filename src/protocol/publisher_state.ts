@@ -59,6 +59,8 @@ export interface PublisherOpen {
   readonly subscriptions: ReadonlyMap<number, Subscription>;
   /** Numbers of subscriptions only go up: one that is not in the map and not above this has ended. */
   readonly lastId: number;
+  /** When the last delivery began of those subscriptions that this side has ended. */
+  readonly endedAt: number;
 }
 
 export type PublisherState =

@@ -29,6 +29,11 @@ const example = makeSchema([
   { name: "s", dtype: "i64", shape: [] },
 ]);
 
+/** Some shape of so many bytes or a few more. */
+function shapeOf(bytes: number): number[] {
+  return bytes < 2 ** 32 ? [bytes] : [2 ** 16, 2 ** 16];
+}
+
 describe("layout", () => {
   test("one after the other at multiples of 64, the metadata last", () => {
     expect(example.arrays.map(({ offset, bytes }) => [offset, bytes])).toEqual([
@@ -59,6 +64,53 @@ describe("layout", () => {
         }
       }),
     );
+  });
+
+  test("in a large image each begins on a block of its own", () => {
+    const anySizes = fc.array(fc.integer({ min: 1, max: 2 ** 32 }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(anySizes, fc.integer({ min: 8, max: 5000 }), (sizes, metaBytesMax) => {
+        const schema = makeSchema(
+          sizes.map((bytes, i) => ({ name: `a${i}`, dtype: "u8", shape: shapeOf(bytes) })),
+          metaBytesMax,
+        );
+        let block = 64; // as the C library chooses it
+        while (Math.ceil(schema.imageBytes / block) > 2 ** 20) block *= 2;
+        let end = 0;
+        for (const [offset, bytes] of [
+          ...schema.arrays.map(({ offset, bytes }) => [offset, bytes] as const),
+          [schema.metaOffset, metaBytesMax] as const,
+        ]) {
+          expect(offset % block).toBe(0);
+          expect(offset - end).toBeWithin(0, block);
+          end = offset + bytes;
+        }
+        expect(schema.imageBytes - end).toBeWithin(0, 64);
+        expect(schemaFromJson(schemaToJson(schema))).toEqual(schema);
+      }),
+    );
+  });
+
+  test("files from before that, with everything at multiples of 64, are read as they are", () => {
+    const spec: ArraySpec[] = [
+      { name: null, dtype: "u8", shape: [2 ** 26 + 64] },
+      { name: "w", dtype: "u8", shape: [3] },
+    ];
+    const { arrays, metaOffset, imageBytes, ...rest } = makeSchema(spec);
+    expect([arrays[1]!.offset, metaOffset, imageBytes]).toEqual([
+      2 ** 26 + 128,
+      2 ** 26 + 256,
+      2 ** 26 + 4352,
+    ]);
+    const dense: Schema = {
+      arrays: [arrays[0]!, { ...arrays[1]!, offset: 2 ** 26 + 64 }],
+      metaOffset: 2 ** 26 + 128,
+      imageBytes: imageBytes - 128,
+      ...rest,
+    };
+    expect(schemaFromJson(schemaToJson(dense))).toEqual(dense);
+    const mixed = { ...dense, metaOffset: metaOffset };
+    expect(codeOf(() => schemaFromJson(schemaToJson(mixed)))).toBe("FORMAT");
   });
 
   test("what cannot be laid out is refused by its reason", () => {

@@ -3,10 +3,13 @@ import { duckdbBenches } from "./duckdb.ts";
 import { measure } from "./measure.ts";
 import { memoryBenches } from "./memory.ts";
 import { networkBenches } from "./network.ts";
+import { verificationBenches } from "./verification.ts";
 
 // Tiny: that each bench runs, and measures something. How fast is for `bun run bench` to say.
 test.each(
-  [...memoryBenches, ...networkBenches, ...duckdbBenches].map((bench) => [bench.name, bench] as const),
+  [...memoryBenches, ...verificationBenches, ...networkBenches, ...duckdbBenches].map(
+    (bench) => [bench.name, bench] as const,
+  ),
 )(
   "%s gives a figure",
   async (_, bench) => {

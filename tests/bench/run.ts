@@ -13,8 +13,9 @@ import { duckdbBenches } from "./duckdb.ts";
 import { type Figure, measure } from "./measure.ts";
 import { memoryBenches } from "./memory.ts";
 import { networkBenches } from "./network.ts";
+import { verificationBenches } from "./verification.ts";
 
-const benches = [...memoryBenches, ...networkBenches, ...duckdbBenches];
+const benches = [...memoryBenches, ...verificationBenches, ...networkBenches, ...duckdbBenches];
 
 const { values } = parseArgs({
   options: {

@@ -21,7 +21,7 @@ test("a list without one of the four says which", () => {
 test("four processes that write at once end with the same bytes", async () => {
   const file = join(tmpdir(), `memblast-peers-${process.pid}.json`);
   const run = Bun.spawn(
-    ["bun", "examples/run.ts", "peer_split", "peer_stress", "--seconds", "1", "--json", file],
+    ["bun", "examples/run.ts", "peer_split", "peer_stress", "peer_mesh", "--seconds", "1", "--json", file],
     { cwd: join(import.meta.dir, "../.."), stdout: "ignore", stderr: "inherit" },
   );
   expect(await run.exited).toBe(0);
@@ -29,6 +29,7 @@ test("four processes that write at once end with the same bytes", async () => {
   expect(results.map(({ name, passed }) => [name, passed])).toEqual([
     ["peer_split", true],
     ["peer_stress", true],
+    ["peer_mesh", true],
   ]);
   for (const { figure } of results) expect(figure).toContain("bit-equal in 4 programs");
   await Bun.file(file).delete();

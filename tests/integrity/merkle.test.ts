@@ -203,6 +203,28 @@ describe("MerkleTree", () => {
     expect(tree.leafHashes().length).toBe(3 * hashBytes);
   });
 
+  test("reads what it is to hash a mebibyte at a time", () => {
+    const bytes = 700 * leafBytes - 5;
+    const data = Uint8Array.from({ length: bytes }, (_, i) => i * 31 + (i >>> 12));
+    const tree = new MerkleTree(bytes, new CountingHasher());
+    const asked: number[][] = [];
+    const read = (leaf: number, count: number, into: Uint8Array) => {
+      asked.push([leaf, count, into.length]);
+      into.set(data.subarray(leaf * leafBytes, leaf * leafBytes + into.length));
+    };
+    tree.updateFrom(0, 3, read);
+    tree.updateFrom(3, 697, read);
+    tree.updateFrom(700, 0, read);
+    const mebibyte = 2 ** 20;
+    expect(asked).toEqual([
+      [0, 3, 3 * leafBytes],
+      [3, 256, mebibyte],
+      [259, 256, mebibyte],
+      [515, 185, 185 * leafBytes - 5],
+    ]);
+    expect(tree.root().toHex()).toBe(expectedRoot(data));
+  });
+
   test("does not keep the data it is given", () => {
     const tree = new MerkleTree(leafBytes, new CountingHasher());
     const data = new Uint8Array(leafBytes).fill(1);

@@ -6,11 +6,13 @@ export class Proxy implements Disposable {
   /** Bytes from the server on the newest connection. */
   servedBytes = 0;
   connections = 0;
+  /** Where connections go; null: nowhere, they end at once. */
+  target: string | null;
   readonly #listener;
   readonly #pairs = new Set<Pair>();
 
-  constructor(target: string) {
-    const port = Number(target.split(":").at(-1));
+  constructor(target: string | null) {
+    this.target = target;
     this.#listener = Bun.listen<Pair>({
       hostname: "127.0.0.1",
       port: 0,
@@ -18,8 +20,10 @@ export class Proxy implements Disposable {
         open: (near) => {
           this.connections++;
           this.servedBytes = 0;
+          const port = Number(this.target?.split(":").at(-1) ?? 0);
           near.data = new Pair(near, port, (bytes) => this.#allowed(bytes));
           this.#pairs.add(near.data);
+          if (this.target === null) near.data.end();
         },
         data: (near, bytes) => near.data.toServer(bytes),
         drain: (near) => near.data.flush(),
@@ -60,6 +64,7 @@ class Pair {
 
   constructor(near: Socket<Pair>, port: number, allowed: (bytes: number) => number) {
     this.#near = near;
+    if (port === 0) return;
     void Bun.connect({
       hostname: "127.0.0.1",
       port,
@@ -77,7 +82,7 @@ class Pair {
         },
         close: () => this.end(),
       },
-    });
+    }).catch(() => this.end());
   }
 
   toServer(bytes: Uint8Array): void {

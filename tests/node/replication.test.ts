@@ -101,7 +101,8 @@ describe("following", () => {
     expect(await refused({ shape: [3, 4], dtype: "f32" })).toBe("SCHEMA_MISMATCH");
     expect(await refused({ arrays: { other: { shape: [1] } } })).toBe("SCHEMA_MISMATCH");
     expect(await refused({ maps: [[[2, 0], [2, 4], null, "rows"]] })).toBe("INVALID_REGION");
-    expect(await refused({ shape: [1, 4], maps: [[[0, 0], [1, 4], [1, 0], null]] })).toBe("INVALID_REGION");
+    const beyond = { server: address, shape: [1, 4], maps: [[[0, 0], [1, 4], [1, 0], null] as const] };
+    expect(await codeOf(() => start("f", beyond as object))).toBe("INVALID_REGION");
   });
 
   test("a relay passes on what it follows", async () => {
@@ -313,15 +314,19 @@ describe("verification", () => {
   test("what was changed behind the back is found by the next delta, and repaired", async () => {
     await using server = await start("s", { listen: 0, shape: [50_000] });
     server.write((a) => a.fill(2));
-    await using follower = await start("f", {
+    const name = uniqueName("stranger");
+    await using follower = await start(name, {
       server: server.addresses[0]!,
       shape: [50_000],
       checkHash: true,
+      share: true,
+      writers: "many",
     });
     await follower.ready;
+    await using stranger = await attach(name, { mode: "rw" });
     const mismatches: string[] = [];
     follower.on("mismatch", (event) => mismatches.push(event.source));
-    follower.write((a) => a.set(40_000, -1));
+    stranger.write((a) => a.set(40_000, -1));
     const served = server.stats().links[0]!.sentBytes;
     server.write((a) => a.set(3, 5));
     await until(() => follower.ndarray().get(3) === 5, "the repaired state");

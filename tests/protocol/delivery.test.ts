@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { publisherDeadline } from "../../src/protocol/publisher.ts";
 import { ask, deliver, ending, hashes, openPublisher, receive, subscribed } from "./talk.ts";
 
@@ -66,6 +67,18 @@ describe("delivering", () => {
     expect(receive(talk, { type: "RATE", id: 1, perSecond: null }, 104)).toEqual([deliver(7)]);
     talk.tell({ kind: "unwritable", now: 105 });
     expect(publisherDeadline(talk.state)).toBe(5000);
+  });
+
+  test("a subscription that this side has ended does not go faster for being asked for anew", () => {
+    const talk = subscribed({ maxRate: 10 });
+    talk.tell({ kind: "deltaSent", subscription: 1, to: 5, now: 1 });
+    talk.tell({ kind: "committed", version: 6, now: 100 });
+    const fault = new ProtocolFault("LIMIT", "too slow");
+    talk.tell({ kind: "subscriptionRefused", subscription: 1, fault, now: 120 });
+    receive(talk, { ...ask, id: 2, maxRate: 10 }, 130);
+    talk.tell({ kind: "subscriptionAccepted", subscription: 2, bytes: 1, now: 130 });
+    expect(talk.tell({ kind: "tick", now: 199 })).toEqual([]);
+    expect(talk.tell({ kind: "tick", now: 200 })).toMatchObject([{ kind: "deliver", subscription: 2 }]);
   });
 
   test("a rate that arrives before the owner has decided counts", () => {

@@ -1,0 +1,41 @@
+import { isCompanion, withCompanions } from "../array/companion.ts";
+import { makeSchema, type Schema } from "../array/schema.ts";
+import type { HybridClock } from "../delta/stamp.ts";
+import { fail } from "../errors.ts";
+import type { NodeConfig } from "./options.ts";
+import { followedRuns } from "./ownership.ts";
+import { Storage } from "./storage.ts";
+
+type Config = Pick<NodeConfig, "arrays" | "metaBytesMax" | "mesh" | "listen" | "sharing" | "servers">;
+
+/** The arrays that the options name; null: those of the first server. */
+export function ownSchema({ arrays, metaBytesMax }: Config): Schema | null {
+  return arrays.length > 0 ? makeSchema(arrays, metaBytesMax) : null;
+}
+
+/**
+ * The arrays of a server as those of a node that has none of its own. Who passes them on keeps the stamps of a mesh too, so that a mesh
+ * may reach through it; who only looks leaves them out.
+ */
+export function adoptedSchema(theirs: Schema, { mesh, listen }: Config): Schema {
+  if (mesh) return makeSchema(withCompanions(theirs.arrays), theirs.metaBytesMax);
+  if (listen.length > 0) return theirs;
+  const arrays = theirs.arrays.filter((array) => !isCompanion(array.name));
+  return makeSchema(arrays, theirs.metaBytesMax);
+}
+
+/**
+ * A node's own memory: private, or shared as its options say.
+ * @throws EXISTS, INVALID_REGION, INVALID_OPTION, and what {@link Storage.createShared} throws
+ */
+export function openStorage(name: string, schema: Schema, config: Config, clock: HybridClock): Storage {
+  const followed = followedRuns(schema, config);
+  const storage = config.sharing
+    ? Storage.createShared(name, schema, config.sharing, config.mesh ? clock : null)
+    : Storage.createPrivate(schema, config.mesh ? clock : null);
+  storage.followed = followed;
+  if (storage.isWriter || config.servers.length === 0) return storage;
+  storage.close();
+  const text = `Node ${name}: another process owns the segment, and only the owner can follow servers`;
+  return fail("EXISTS", text, { name });
+}

@@ -1,0 +1,74 @@
+import { expect, test } from "bun:test";
+import { type MemblastError, start, type StartOptions, type Update } from "../../src/index.ts";
+import { until } from "./until.ts";
+
+async function refusal(options: object): Promise<string> {
+  try {
+    await using node = await start("n", options as StartOptions);
+    return `started ${node.name}`;
+  } catch (error) {
+    return `${(error as MemblastError).code} ${(error as Error).message}`;
+  }
+}
+
+const wrong: [options: object, says: RegExp][] = [
+  [{ shape: [1], listen: {} }, /^INVALID_OPTION start\(\): option listen: an address is a port/],
+  [{ shape: [1], listen: [1, null] }, /option listen\.1: an address is/],
+  [{ shape: [1], server: { adress: 1 } }, /option server(\.address)?: .*(adress|an address is)/],
+  [{ shape: [1], server: { address: 1, mode: "x" } }, /option server\.mode: .*"latest"\|"every"/],
+  [{ shape: [1], server: { address: 1, maps: [7] } }, /option server\.maps\.0: a map is \[/],
+  [{ shape: [1], server: 1, maps: [[1, 2]] }, /option maps\.0: a map is \[/],
+  [{ shape: [1], server: 1, maps: [[[0], [1], [-1], null]] }, /option maps\.0\.2\.0: .*>=0/],
+  [{ shape: [1], maps: [[[0], [1], [0], null]] }, /maps say what to follow, but there is no server/],
+  [{ shape: [1], reconnect: { minMs: 10, maxMs: 1 } }, /option reconnect: minMs is above maxMs/],
+  [{ shape: [1], colour: "red" }, /the options: .*"colour"/],
+  [{ shape: [2], server: 1, maps: [[[0], [3], [0], null]] }, /^INVALID_REGION .*main array/],
+  [{ shape: [2], server: 1, maps: [[[0], [1], [0, 0], null]] }, /^INVALID_REGION .*main array/],
+  [
+    {
+      server: 1,
+      maps: [
+        [[0], [3], null, "part"],
+        [[4], [2], null, "part"],
+      ],
+    },
+    /maps make array "part" both \[3\] and \[2\]/,
+  ],
+  [{ arrays: { "a@stamps": { shape: [1] } } }, /^INVALID_NAME .*cannot end so/],
+  [{ mesh: true, arrays: { ["a".repeat(121)]: { shape: [1] } } }, /^INVALID_NAME .*120 characters/],
+];
+
+for (const [options, says] of wrong)
+  test(`start() says what is wrong with ${JSON.stringify(options).slice(0, 80)}`, async () => {
+    expect(await refusal(options)).toMatch(says);
+  });
+
+test("a signal calls off the wait for a server that is not there", async () => {
+  const reason = new Error("not today");
+  const calledOff = new AbortController();
+  const started = start("n", { server: "unix:/nowhere/at/all", signal: calledOff.signal });
+  calledOff.abort(reason);
+  expect(await started.catch((error: unknown) => error)).toBe(reason);
+  const before = start("n", { server: "unix:/nowhere/at/all", signal: calledOff.signal });
+  expect(await before.catch((error: unknown) => error)).toBe(reason);
+});
+
+test("an update that was merged for a slow consumer names all its sources", async () => {
+  await using a = await start("a", { listen: 0, shape: [8] });
+  await using b = await start("b", { listen: 0, shape: [8] });
+  const server = (address: string, from: number) => ({
+    address,
+    maps: [[[from], [4], [from], null] as [number[], number[], number[], null]],
+  });
+  const [first, second] = [a.addresses[0]!, b.addresses[0]!];
+  await using node = await start("n", { shape: [8], servers: [server(first, 0), server(second, 4)] });
+  await node.ready;
+  const updates = node.updates();
+  a.write((m) => m.set(1, 1));
+  await until(() => node.ndarray().get(1) === 1, "the first");
+  b.write((m) => m.set(5, 1));
+  await until(() => node.ndarray().get(5) === 1, "the second");
+  const { value } = (await updates.next()) as { value: Update };
+  expect(value.sources.toSorted()).toEqual([first, second].toSorted());
+  expect(value.source).toBe(second);
+});
