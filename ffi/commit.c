@@ -82,6 +82,7 @@ static void commit_copy(mb_segment *s, const mb_run *run, uint64_t version) {
 
 static int64_t commit_wake(mb_segment *s) {
   s->unrung = 0;
+  mb_note_use(s);
   mb_segment_lost(s); /* looked at here, where a system call is made anyway, for the next transaction to refuse */
   return syscall(SYS_futex, &s->hot->notify, FUTEX_WAKE, 0x7fffffff, NULL, NULL, 0) < 0 ? mb_errno() : 0;
 }
@@ -141,7 +142,11 @@ MB_EXPORT int64_t mb_commit(mb_segment *s) {
 }
 
 /* Wakes processes that wait for a commit, if there were any since the last ring. */
-MB_EXPORT int64_t mb_ring(mb_segment *s) { return s->unrung ? commit_wake(s) : 0; }
+MB_EXPORT int64_t mb_ring(mb_segment *s) {
+  if (s->unrung) return commit_wake(s);
+  mb_note_use(s);
+  return 0;
+}
 
 static void rollback_runs(mb_segment *s) {
   for (uint32_t i = 0; i < s->run_count; i++) {

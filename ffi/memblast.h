@@ -7,7 +7,7 @@
 
 #include "platform.h"
 
-#define MB_ABI 3 /* checked by the loader: rises with every change of a signature below */
+#define MB_ABI 4 /* checked by the loader: rises with every change of a signature below */
 
 enum mb_error {
   MB_E_NOT_WRITER = -10001,   /* the segment was attached for reading */
@@ -93,7 +93,9 @@ typedef struct {
   uint64_t rollbacks, recoveries;
   uint8_t pad5[48];
   uint64_t owner_pid, owner_start_ns, lock_taken_ns; /* CLOCK_MONOTONIC; for messages only: who holds the lock, the lock says */
-  uint8_t pad6[40];
+  uint64_t inode, used_ns; /* this file, and when (CLOCK_REALTIME) its writer last woke readers: a copy put back is another, or changed later */
+  uint64_t renewal;        /* makes that another incarnation: it is xored into the second half */
+  uint8_t pad6[16];
   uint32_t superseded; /* 1: a newer file has taken the name */
   uint8_t pad7[60];
   uint32_t turn; /* hints of turn.c: count of turns x 512 + place in the queue of who wrote last */
@@ -129,6 +131,7 @@ _Static_assert(offsetof(mb_hot, begin) == 64, "hot page");
 _Static_assert(offsetof(mb_hot, notify) == 128, "hot page");
 _Static_assert(offsetof(mb_hot, phase) == 256, "hot page");
 _Static_assert(offsetof(mb_hot, owner_pid) == 384, "hot page");
+_Static_assert(offsetof(mb_hot, renewal) == 424, "hot page");
 _Static_assert(offsetof(mb_hot, turn) == 512, "hot page");
 _Static_assert(offsetof(mb_hot, waiting) == 576, "hot page");
 _Static_assert(offsetof(mb_hot, bell) == 640, "hot page");

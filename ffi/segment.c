@@ -3,6 +3,15 @@
 
 static const int segment_read_write = PROT_READ | PROT_WRITE;
 
+/* The incarnation as this file has it now. */
+static void segment_name_life(mb_segment *s, const uint8_t *incarnation) {
+  uint64_t half;
+  memcpy(s->incarnation, incarnation, sizeof s->incarnation);
+  memcpy(&half, s->incarnation + 8, 8);
+  half ^= mb_load_relaxed(&s->hot->renewal);
+  memcpy(s->incarnation + 8, &half, 8);
+}
+
 static void segment_place(mb_segment *s, const mb_header *h) {
   s->hot = (mb_hot *)(s->base + h->hot_offset);
   s->redo = (mb_redo *)(s->base + h->redo_offset);
@@ -14,7 +23,7 @@ static void segment_place(mb_segment *s, const mb_header *h) {
   s->block_count = h->block_count;
   while ((1ull << s->block_shift) < h->block_bytes) s->block_shift++;
   s->features = h->feature_compat | h->feature_ro_compat << 32;
-  memcpy(s->incarnation, h->incarnation, sizeof s->incarnation);
+  segment_name_life(s, h->incarnation);
   memcpy(s->boot_id, h->boot_id, sizeof s->boot_id);
   uint64_t *entry = (uint64_t *)(s->base + h->table_offset);
   uint32_t entries = h->block_count;
@@ -35,6 +44,15 @@ static int64_t segment_notes(mb_segment *s) {
   s->touched_summary = calloc(s->summary_words, sizeof *s->touched_summary);
   s->runs = malloc(s->run_capacity * sizeof *s->runs);
   return s->touched && s->touched_summary && s->runs ? 0 : -ENOMEM;
+}
+
+static int64_t segment_seal(mb_segment *s) {
+  struct stat st;
+  if (s->fd < 0) return 0;
+  if (mb_fstat(s->fd, &st)) return mb_errno();
+  s->hot->inode = st.st_ino;
+  mb_note_use(s);
+  return 0;
 }
 
 static uint64_t segment_overlay_bytes(const mb_segment *s) { return s->bytes - s->overlay_offset; }
@@ -180,6 +198,7 @@ MB_EXPORT int64_t mb_segment_create(const char *directory, const char *path, con
   s->writable = true;
   if ((error = segment_notes(s))) return segment_abandon(s, error);
   if (path && (error = segment_publish(s->fd, path))) return segment_abandon(s, error);
+  if ((error = segment_seal(s))) return segment_abandon(s, error);
   mb_own(MB_OWN_SEGMENT, (int64_t)(uintptr_t)s);
   out[0] = (int64_t)(uintptr_t)s;
   return 0;
@@ -280,6 +299,21 @@ MB_EXPORT int64_t mb_segment_overlay(mb_segment *s) {
   madvise(overlay, bytes, MADV_DONTFORK);
   s->overlay = overlay;
   return (int64_t)(uintptr_t)overlay;
+}
+
+/* A file that is not the one its last writer left, but a copy of it from some moment: its versions may count anew what somebody has
+ * seen already, so it becomes another incarnation, by `renewal`, which is random. Stores through a mapping change the file's ctime too,
+ * but a commit is noted soon after; one that was killed with long work uncommitted is taken for a copy, which costs followers a full
+ * delta. Under the writer's lock only. */
+MB_EXPORT int64_t mb_segment_renew(mb_segment *s, uint64_t renewal) {
+  struct stat st;
+  if (!s->writable) return MB_E_NOT_WRITER;
+  if (mb_fstat(s->fd, &st)) return mb_errno();
+  uint64_t changed_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000ull + (uint64_t)st.st_ctim.tv_nsec;
+  if (s->hot->inode == st.st_ino && changed_ns <= mb_load_relaxed(&s->hot->used_ns)) return segment_seal(s);
+  mb_store_relaxed(&s->hot->renewal, renewal);
+  segment_name_life(s, ((const mb_header *)s->base)->incarnation);
+  return segment_seal(s);
 }
 
 /* Takes over from a writer that is gone: 0: it left all whole, 1: its last commit was completed, 2: its unfinished transaction was

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fail, MemblastError } from "../errors.ts";
 
 /** Rises with every change of a signature below; the C side says the same in memblast.h. */
-const abi = 3;
+const abi = 4;
 
 // Plain i64 and u64 become BigInt: 19 ns a call against 9. Narrower integers are read wrongly by functions that cc() compiled, where
 // JavaScript holds the number as a double; so C's int32_t and uint32_t parameters are passed as 64 bits, which both calling
@@ -23,6 +23,7 @@ const symbols = {
   },
   mb_segment_attach: { args: [pointer, i64, pointer], returns: i64 },
   mb_segment_recover: { args: [pointer], returns: i64 },
+  mb_segment_renew: { args: [pointer, u64], returns: i64 },
   mb_segment_field: { args: [pointer, i64], returns: i64 },
   mb_segment_sign: { args: [pointer], returns: i64 },
   mb_segment_lost: { args: [pointer], returns: i64 },

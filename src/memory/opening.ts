@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { fail } from "../errors.ts";
 import { check } from "./failure.ts";
@@ -176,6 +177,7 @@ function checkWriters(place: Place, handle: number, expected: Writers): void {
 }
 
 function recover(place: Place, handle: number): Recovery {
+  check(library.segmentRenew(handle, randomInt(1, 2 ** 47)), `take over ${place.name}`);
   const result = check(library.segmentRecover(handle), `recover ${place.name}`);
   check(library.segmentSign(handle), `sign ${place.name}`);
   return recoveries[result]!;

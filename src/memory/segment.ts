@@ -347,6 +347,7 @@ export class Segment implements Disposable {
     this.#open = false;
     openSegments.delete(this);
     this.#views.close();
+    if (this.isWriter) library.ring(this.#handle);
     if (this.#views.isMoved) library.segmentKeepMapped(this.#handle);
     library.segmentClose(this.#handle);
     if (!this.#lock) return;

@@ -1,0 +1,62 @@
+import { afterAll, expect, test } from "bun:test";
+import { copyFileSync, renameSync, rmSync } from "node:fs";
+import { clean } from "../../src/memory/listing.ts";
+import { placeOf } from "../../src/memory/place.ts";
+import { Segment } from "../../src/memory/segment.ts";
+import { uniqueName } from "./names.ts";
+
+const imageBytes = 4096;
+const spec = { schemaText: "{}", imageBytes, metaOffset: 4032 };
+const names: string[] = [];
+
+afterAll(() => void clean({ names, persistent: true }));
+
+/** Opens it to write, commits, and leaves the files in place. */
+function live(name: string, commits: number): { incarnation: string; version: number } {
+  using segment = Segment.create(name, spec, { persist: true });
+  const bytes = new Uint8Array(segment.buffer("working", 0, imageBytes));
+  for (let i = 0; i < commits; i++) {
+    segment.begin();
+    bytes[i]!++;
+    segment.touch(i, 1);
+    segment.commit();
+  }
+  return { incarnation: segment.incarnation, version: segment.version };
+}
+
+function persistent(): { name: string; data: string; copy: string } {
+  const name = uniqueName("renewal");
+  names.push(name);
+  const { data } = placeOf(name);
+  return { name, data, copy: `${data}.kept` };
+}
+
+test("who goes on with the file that the last writer left goes on in its incarnation", () => {
+  const { name } = persistent();
+  const first = live(name, 3);
+  for (let i = 1; i <= 5; i++)
+    expect(live(name, 1)).toEqual({ incarnation: first.incarnation, version: 3 + i });
+});
+
+for (const [how, putBack] of [
+  ["over it", copyFileSync],
+  ["in its place", renameSync],
+] as const)
+  test(`an old copy put back ${how} is another incarnation, each time, and stays it`, () => {
+    const { name, data, copy } = persistent();
+    const seen = [live(name, 3).incarnation];
+    for (let i = 0; i < 3; i++) {
+      copyFileSync(data, copy);
+      const later = live(name, 4);
+      expect(later.incarnation).toBe(seen.at(-1)!);
+      Bun.sleepSync(20); // files get their times in steps of some milliseconds
+      putBack(copy, data);
+      const restored = live(name, 1);
+      expect(restored.version).toBe(later.version - 3);
+      expect(seen).not.toContain(restored.incarnation);
+      seen.push(restored.incarnation);
+    }
+    using reader = Segment.attach(name);
+    expect(reader.incarnation).toBe(seen.at(-1)!);
+    rmSync(copy, { force: true });
+  });
