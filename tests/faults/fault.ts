@@ -10,6 +10,10 @@ export interface Fault {
   readonly name: string;
   /** Seconds that the full amount takes on a small machine: its part of a budget. */
   readonly seconds: number;
+  /** It goes on for as long as it may; without a budget, for `seconds`. */
+  readonly isEndless?: boolean;
+  /** Seconds that it gets in `bun test`, where it needs more than most to show anything. */
+  readonly briefly?: number;
   /** What the machine must have; without it the row is skipped with the reason. */
   readonly needs?: readonly Need[];
   /** Why it is not tried on any machine. */
@@ -23,6 +27,14 @@ export function reasonToSkip(fault: Fault): string | null {
   return fault.skipped ?? lacking(fault.needs ?? []);
 }
 
+/** A figure that one of the hazards N1 to N29 asks for. */
+export interface Measure {
+  readonly hazard: string;
+  readonly text: string;
+  /** Whether it is what the catalogue accepts; null: it was not tried as far as that asks. */
+  readonly met: boolean | null;
+}
+
 const messagesMax = 20;
 
 /** One run of one row: its folder, its dice, its time, and what came of it. */
@@ -34,6 +46,7 @@ export class Trial {
   /** A folder of its own in memory, empty at first; what is left in it at the end is a violation. */
   readonly folder: string;
   readonly seed: number;
+  readonly measures: Measure[] = [];
   #deadline: number;
 
   constructor(folder: string, seed: number, seconds: number) {
@@ -69,6 +82,11 @@ export class Trial {
     if (this.violations.length < messagesMax && !this.violations.includes(text)) this.violations.push(text);
   }
 
+  /** Notes a figure for the table of hazards. */
+  measure(hazard: string, text: string, met: boolean | null): void {
+    this.measures.push({ hazard, text, met });
+  }
+
   /** The path of a segment in this trial's folder. */
   path(name: string): string {
     return join(this.folder, name);
@@ -87,4 +105,14 @@ export function count(n: number): string {
 /** Milliseconds with two digits that count. */
 export function ms(value: number | undefined): string {
   return value === undefined ? "-" : `${value >= 10 ? value.toFixed(0) : value.toPrecision(2)} ms`;
+}
+
+/** The value below which the share `q` of them lies; 0 where there are none. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
+}
+
+export function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

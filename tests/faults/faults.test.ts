@@ -5,6 +5,7 @@ import { findCompiler } from "../../ffi/build.ts";
 import { catalogue } from "./catalogue.ts";
 import { compileDriver, drive, driverPath } from "./driver.ts";
 import { reasonToSkip, Trial } from "./fault.ts";
+import { hazards, tableOf } from "./hazards.ts";
 import { Session } from "./session.ts";
 
 const seed = Number(process.env.SEED ?? 20_261_123);
@@ -16,11 +17,34 @@ afterAll(() => session[Symbol.dispose]());
 const secondsEach = 0.25;
 const patienceMs = 120_000;
 
-test("the catalogue has F01 to F28, each once and in order", () => {
+test("the catalogue has F01 to F44, each once and in order", () => {
   const ids = catalogue.map(({ id }) => id);
-  const wanted = Array.from({ length: 28 }, (_, i) => `F${String(i + 1).padStart(2, "0")}`);
-  expect(ids.slice(0, 28)).toEqual(wanted);
+  const wanted = Array.from({ length: 44 }, (_, i) => `F${String(i + 1).padStart(2, "0")}`);
+  expect(ids.slice(0, 44)).toEqual(wanted);
   expect(ids).toEqual([...new Set(ids)].sort());
+});
+
+test("the table has N1 to N29, each with who measures it, or why nobody does", () => {
+  expect(hazards.map(({ id }) => id)).toEqual(Array.from({ length: 29 }, (_, i) => `N${i + 1}`));
+  for (const { id, row, tests, unmeasured } of hazards) {
+    expect(row ?? tests ?? unmeasured, id).toBeDefined();
+    if (row) expect(catalogue.some((fault) => fault.id === row)).toBe(true);
+    for (const file of tests?.match(/tests\/[\w/]+\.ts/g) ?? [])
+      expect(existsSync(join(import.meta.dir, "../..", file)), file).toBe(true);
+  }
+});
+
+test("a hazard is reached where everything measured says so, and nothing less", () => {
+  const verdictOf = (...met: (boolean | null)[]) => {
+    const measures = met.map((each) => ({ hazard: "N25", text: "", met: each }));
+    return tableOf([{ id: "F31", measures }]).find(({ hazard }) => hazard.id === "N25")!.verdict;
+  };
+  expect([verdictOf(), verdictOf(true), verdictOf(true, null), verdictOf(null, false)]).toEqual([
+    "not tried",
+    "reached",
+    "in part",
+    "not reached",
+  ]);
 });
 
 describe(`a little of every fault (SEED=${seed})`, () => {
@@ -32,7 +56,7 @@ describe(`a little of every fault (SEED=${seed})`, () => {
     test.skipIf(reason !== null)(
       title,
       async () => {
-        const result = await session.run(fault, secondsEach);
+        const result = await session.run(fault, fault.briefly ?? secondsEach);
         expect(result.messages).toEqual([]);
         expect(result.violations).toBe(0);
         expect(result.injections).toBeGreaterThan(0);

@@ -15,6 +15,12 @@ const checks = {
       ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"],
       "user namespaces with mounts are not allowed here",
     ),
+  networks: () =>
+    tryCommand(
+      ["unshare", "-Urn", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"],
+      "user namespaces with networks of their own are not allowed here, or ip is missing (iproute2)",
+    ),
+  taskset: () => (Bun.which("taskset") ? null : "taskset is missing (util-linux)"),
   prlimit: () => (Bun.which("prlimit") ? null : "prlimit is missing (util-linux)"),
   fallocate: () => (Bun.which("fallocate") ? null : "fallocate is missing (util-linux)"),
   controlGroup() {

@@ -6,6 +6,7 @@ import { paint, wantsColour } from "../../examples/terminal.ts";
 import { libraryKind } from "../../src/memory/library.ts";
 import { catalogue } from "./catalogue.ts";
 import { count, type Fault } from "./fault.ts";
+import { type HazardLine, tableOf } from "./hazards.ts";
 import { type Result, Session } from "./session.ts";
 
 const options = commandLine({
@@ -62,6 +63,7 @@ console.log(
   `\n${results.length - skipped} faults, ${count(total)} injections, ${skipped} skipped, ${bad.length} with violations; ` +
     `${seconds.toFixed(0)} s`,
 );
+showHazards(tableOf(results));
 if (options.json) await Bun.write(options.json, `${JSON.stringify(results.map(published), null, 2)}\n`);
 session[Symbol.dispose]();
 process.exit(bad.length > 0 ? 1 : 0);
@@ -82,7 +84,7 @@ function choose(only: string | undefined): readonly Fault[] {
 function secondsFor(left: readonly Fault[]): number {
   const wanted = left.reduce((sum, fault) => sum + fault.seconds, 0);
   const next = left[0]!.seconds;
-  if (options.seconds === 0) return 10 * next + 60;
+  if (options.seconds === 0) return left[0]!.isEndless ? next : 10 * next + 60;
   return (Math.max(0, options.seconds - (performance.now() - start) / 1000) * next) / wanted;
 }
 
@@ -97,6 +99,20 @@ function show({ id, fault, injections, violations, figure, skipped, messages }: 
   if (skipped) console.log(ink.dim(`${id.padEnd(3)}  ${fault.padEnd(nameWidth)}  skipped: ${skipped}`));
   else console.log(`${violations > 0 ? ink.down(line) : line}  ${figure}`);
   for (const message of messages) console.log(`     ${ink.down(message)}`);
+}
+
+/** What is accepted of each hazard, and below it what was measured; of some rows only where these measure something. */
+function showHazards(lines: readonly HazardLine[]): void {
+  const shown = options.only
+    ? lines.filter(({ measured, hazard }) => hazard.row && measured.length > 0)
+    : lines;
+  if (shown.length > 0) console.log("\nNetwork hazards: what is accepted, and what was measured\n");
+  for (const { hazard, verdict, measured } of shown) {
+    const colour = verdict === "reached" ? ink.up : verdict === "not reached" ? ink.down : ink.dim;
+    const tests = hazard.tests ? [`see ${hazard.tests}`] : [];
+    console.log(`${hazard.id.padEnd(4)} ${hazard.name}: ${hazard.accepted}`);
+    console.log(`     ${colour(verdict)}: ${[...measured, ...tests].join("; ")}`);
+  }
 }
 
 function published({ id, fault, injections, violations, figure, skipped }: Result) {

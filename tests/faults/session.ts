@@ -1,6 +1,6 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Fault, reasonToSkip, Trial } from "./fault.ts";
+import { type Fault, type Measure, reasonToSkip, Trial } from "./fault.ts";
 
 /** One line of the table, and of the JSON file. */
 export interface Result {
@@ -12,6 +12,7 @@ export interface Result {
   readonly figure: string;
   readonly skipped?: string;
   readonly messages: readonly string[];
+  readonly measures: readonly Measure[];
   readonly seconds: number;
 }
 
@@ -29,7 +30,16 @@ export class Session implements Disposable {
     const skipped = reasonToSkip(fault);
     const base = { id: fault.id, fault: fault.name };
     if (skipped)
-      return { ...base, injections: 0, violations: 0, figure: "", skipped, messages: [], seconds: 0 };
+      return {
+        ...base,
+        injections: 0,
+        violations: 0,
+        figure: "",
+        skipped,
+        messages: [],
+        measures: [],
+        seconds: 0,
+      };
     const trial = new Trial(join(this.folder, fault.id), seedOf(this.seed, fault.id), seconds);
     const start = performance.now();
     let figure = "";
@@ -46,6 +56,7 @@ export class Session implements Disposable {
       violations: trial.violationCount,
       figure,
       messages: trial.violations,
+      measures: trial.measures,
       seconds: (performance.now() - start) / 1000,
     };
   }
