@@ -68,9 +68,10 @@ int64_t mb_recover(mb_segment *s);
 void mb_notify(mb_segment *s);
 bool mb_redo_valid(const mb_redo *redo, uint64_t seq, uint32_t block_count);
 
-/* Notes that this file is in use now. */
+/* Notes that this file is in use now; a reader's mapping takes no note. */
 static inline void mb_note_use(mb_segment *s) {
   struct timespec now;
+  if (!s->writable) return;
   clock_gettime(CLOCK_REALTIME, &now);
   mb_store_relaxed(&s->hot->used_ns, (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec);
 }

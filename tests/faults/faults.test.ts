@@ -99,7 +99,7 @@ describe.skipIf(!findCompiler())("the oracle", () => {
 
   test("finds nothing wrong with the whole library", async () => {
     expect(await violationsWithout(null, "points")).toBe(0);
-  });
+  }, patienceMs);
 
   for (const [i, [, statement, , command]] of steps.entries())
     test(`notices a library without "${statement.trim()}"`, async () => {
