@@ -8,19 +8,29 @@ interface Job {
   isOff: boolean;
 }
 
+/** Moments are rounded up to these, so that a timer never rings before its deadline by a rounding error. */
+const ticksPerMs = 1024;
+
 /** Virtual time: a heap of jobs, run in the order of their moments and then of their scheduling, promises settled in between. */
 export class Clock implements Scheduler {
   now = 0;
   jobs = 0;
   readonly #heap: Job[] = [];
 
+  /** Jobs that wait, called off or not. */
+  get waiting(): number {
+    return this.#heap.length;
+  }
+
   schedule(delayMs: number, run: () => void): () => void {
-    const job: Job = { at: this.now + Math.max(0, delayMs), order: this.jobs++, run, isOff: false };
+    const at = Math.ceil((this.now + Math.max(0, delayMs)) * ticksPerMs) / ticksPerMs;
+    const job: Job = { at, order: this.jobs++, run, isOff: false };
     this.#push(job);
     return () => void (job.isOff = true);
   }
 
-  runUntil(ms: number): void {
+  runUntil(until: number): void {
+    const ms = Math.ceil(until * ticksPerMs) / ticksPerMs;
     drainMicrotasks();
     for (let job = this.#heap[0]; job && job.at <= ms; job = this.#heap[0]) {
       this.#pop();

@@ -1,247 +1,250 @@
 import { drainMicrotasks } from "bun:jsc";
-import { type MemblastError, type StartOptions, type Update } from "../../src/index.ts";
-import { crc32c } from "../../src/memory/digest.ts";
+import type { MemblastError } from "../../src/index.ts";
 import { Node } from "../../src/node/node.ts";
 import type { World } from "../../src/node/world.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
+import type { Transport } from "../../src/transport/link.ts";
 import type { Clock } from "./clock.ts";
+import { Ledger } from "./ledger.ts";
+import { checksum, type Member, type Plan, startOptions, tableShape, viewsOf } from "./member.ts";
+import { Oracle } from "./oracle.ts";
 import type { Random } from "./random.ts";
-import type { Weather } from "./weather.ts";
+import type { Route, Weather } from "./weather.ts";
 
-/** One participant through all its lives. */
-export interface Member {
-  readonly index: number;
-  readonly address: string;
-  /** Whom it follows; null is a source. */
-  readonly parent: number | null;
-  readonly checkHash: boolean;
-  readonly mode: "latest" | "every";
-  /** What it asks of its followers, and they prove; null: nothing. */
-  readonly secret: string | null;
-  node: Node | null;
-  life: number;
-  clockOffset: number;
-}
+type Pair = LoopbackNetwork["pairs"] extends Set<infer P> ? P : never;
 
-const table = [3, 40];
+const noViews = { main: new Uint8Array(0), table: new Uint8Array(0), stamps: [] };
+/** Some day in 2026. */
+const epochMs = 1.77e12;
 
-/** Real nodes on simulated links. Keeps the checksum of every state that any member ever had: nobody may ever see another. */
+/** Real nodes on simulated links, born, killed and brought back. */
 export class Cluster {
   readonly members: Member[] = [];
   readonly network: LoopbackNetwork;
   readonly weather: Weather;
+  readonly oracle: Oracle;
+  readonly ledger = new Ledger();
+  readonly #prefix: string;
   readonly #clock: Clock;
   readonly #random: Random;
-  /** "address version" -> checksums of the arrays, one for each life in which there was such a version. */
-  readonly #states = new Map<string, Set<number>>();
-  readonly #partitioned = new Set<number>();
-  /** What each member's follower last saw of its parent: versions of one incarnation only go up. */
-  readonly #seen = new Map<number, number>();
-  /** Jumps of followers in the mode "every" that no event has explained yet. */
-  readonly #unexplained = new Map<number, string>();
-  updates = 0;
-  /** Commits that reached a follower in the mode "every" by themselves. */
-  singles = 0;
-  overflows = 0;
-  mismatches = 0;
-  /** The first thing that happened and must never. Kept, not thrown: it is found inside handlers, whose errors go elsewhere. */
-  violation: string | null = null;
+  readonly #routes = new Map<string, Route>();
+  #dialler = 0;
+  /** Links that died without a word: what was on them stays for ever. */
+  quietRoutes = 0;
 
-  constructor(clock: Clock, random: Random, weather: Weather) {
+  constructor(prefix: string, clock: Clock, random: Random, weather: Weather) {
+    this.#prefix = prefix;
     this.#clock = clock;
     this.#random = random;
     this.weather = weather;
+    this.oracle = new Oracle(this.members, () => clock.now);
     this.network = new LoopbackNetwork({
       scheduler: clock,
-      wires: () => ({ there: weather.wire(), back: weather.wire() }),
-      dialMs: ({ to }) => {
-        const target = this.members.find((member) => member.address === to);
-        if (target && this.#partitioned.has(target.index)) return "lost";
-        return weather.isCalm ? 1 : random.next() * weather.odds.delayMsMax;
+      wires: ({ from }) => {
+        const route = this.#routes.get(from)!;
+        const { dialler, listener } = route;
+        return {
+          there: weather.wire(route, dialler, listener),
+          back: weather.wire(route, listener, dialler),
+        };
+      },
+      dialMs: ({ from, to }) => {
+        const listener = this.members.findIndex((member) => member.address === to);
+        this.#routes.set(from, { dialler: this.#dialler, listener, isDead: false });
+        const parted = weather.partedMs(this.#dialler, listener);
+        if (parted > 0 && random.chance(weather.odds.lostDial)) return "lost";
+        return 1 + weather.delayMs() + Math.max(parted, weather.frozenMs(listener));
       },
     });
   }
 
-  add(
-    parent: number | null,
-    checkHash: boolean,
-    mode: Member["mode"] = "latest",
-    secret: string | null = null,
-  ): void {
+  add(plan: Plan): void {
     const index = this.members.length;
-    this.members.push({
+    const member: Member = {
       index,
+      name: `${this.#prefix}n${index}`,
       address: `127.0.0.1:${1000 + index}`,
-      parent,
-      checkHash,
-      mode,
-      secret,
+      plan,
       node: null,
+      views: noViews,
       life: 0,
-      clockOffset: 0,
-    });
-    this.start(this.members[index]!);
+      wallOffsetMs: 0,
+      left: null,
+    };
+    this.members.push(member);
+    this.oracle.add(member);
+  }
+
+  get imageBytes(): number {
+    return Math.max(...this.members.map(({ node }) => node?.stats().imageBytes ?? 0));
   }
 
   #world(member: Member): World {
+    const clock = this.#clock;
+    const life = member.life;
+    const transport: Transport = {
+      listen: (...args) => this.network.listen(...args),
+      connect: (...args) => {
+        this.#dialler = member.index; // asked for at once, as the network draws how long it takes
+        return this.network.connect(...args);
+      },
+    };
     return {
-      now: () => this.#clock.now + member.clockOffset,
+      now: () => clock.now,
+      wallMs: () => epochMs + clock.now + member.wallOffsetMs,
       random: () => this.#random.next(),
-      randomBytes: (count) => this.#random.bytes(count),
-      after: (ms, action) => this.#clock.schedule(ms, action),
-      soon: (action) => void this.#clock.schedule(0, action),
-      transport: this.network,
+      randomBytes: (count) => this.#bytes(count),
+      after: (ms, action) => this.#after(member, life, ms, action),
+      soon: (action) => void clock.schedule(0, action),
+      transport,
     };
   }
 
+  /** Where nodes are alike, the first bytes of their numbers are the same, by which a mesh tells writers apart. */
+  #bytes(count: number): Uint8Array {
+    const bytes = this.#random.bytes(count);
+    if (this.weather.odds.areAlike && count === 16) bytes.fill(0, 0, 4);
+    return bytes;
+  }
+
+  /** A timer of a member that stands still rings when it goes on; one of a life that is over is of no concern. */
+  #after(member: Member, life: number, ms: number, action: () => void): () => void {
+    let cancel = this.#clock.schedule(ms, () => {
+      const frozenMs = member.life === life ? this.weather.frozenMs(member.index) : 0;
+      if (frozenMs === 0) action();
+      else cancel = this.#clock.schedule(frozenMs, action);
+    });
+    return () => cancel();
+  }
+
   start(member: Member): void {
-    const parent = member.parent === null ? null : this.members[member.parent]!;
-    const options: StartOptions = {
-      listen: member.address,
-      shape: [this.weather.odds.cells],
-      arrays: { table: { shape: table, dtype: "i16" } },
-      checkHash: member.checkHash,
-      heartbeatMs: 500,
-      reconnect: { minMs: 20, maxMs: 500 },
-      queueBytesMax: this.weather.odds.queueBytes,
-      ...(member.secret && { secrets: { key: { secret: member.secret } } }),
-      ...(parent && { server: parent.address, mode: member.mode }),
-      ...(parent?.secret && { secret: { keyId: "key", secret: parent.secret } }),
-    };
     const life = ++member.life;
-    const started = Node.start(`n${member.index}`, options, this.#world(member));
-    started.then(
+    const { weather, oracle } = this;
+    const options = startOptions(member, this.members, weather);
+    Node.start(member.name, options, this.#world(member)).then(
       (node) => {
         if (member.life !== life) return void node.close();
         member.node = node;
+        member.views = viewsOf(node, member.plan.mesh);
+        this.#checkLeft(member);
         node.on("error", (error) => this.#onError(error));
-        node.on("mismatch", () => void this.mismatches++);
-        if (parent) node.onUpdate((update) => this.#onUpdate(member, parent, update));
-        node.on("conflated", ({ from, version }) => this.#onConflated(member, from, version));
-        node.on("overflow", () => void this.overflows++);
-        this.record(member);
+        node.on("mismatch", ({ source }) => {
+          oracle.mismatches++;
+          oracle.onFree(member, source);
+        });
+        node.on("connect", ({ address }) => oracle.onFree(member, address));
+        node.onUpdate((update) => oracle.onUpdate(member, update));
+        node.on("conflated", (conflation) => oracle.onConflated(member, conflation));
+        node.on("overflow", () => void oracle.overflows++);
+        oracle.record(member);
       },
-      (error: unknown) => {
-        throw error;
-      },
+      (error: unknown) => oracle.violate(`n${member.index} does not start: ${String(error)}`),
     );
     drainMicrotasks();
   }
 
-  /** A death without a word: links break, memory is gone. */
-  kill(member: Member): void {
-    const { node } = member;
-    if (!node) return;
-    member.node = null;
-    member.life++;
-    for (const pair of [...this.network.pairs]) if (pair.to === member.address) pair.cut();
-    void node.close();
-    this.#seen.delete(member.index);
-  }
-
-  partition(member: Member, ms: number): void {
-    this.#partitioned.add(member.index);
-    for (const pair of [...this.network.pairs]) if (pair.to === member.address) pair.cut();
-    this.#clock.schedule(ms, () => this.#partitioned.delete(member.index));
-  }
-
-  heal(): void {
-    this.#partitioned.clear();
-  }
-
-  write(member: Member): void {
-    const { node } = member;
-    if (!node) return;
-    const random = this.#random;
-    node.write((a, tx) => {
-      if (random.chance(this.weather.odds.fill)) a.fill(random.below(5));
-      for (let i = random.below(4); i >= 0; i--) a.set(random.below(a.size), random.below(1000));
-      if (random.chance(0.3)) tx.array("table").set(random.below(3), random.below(40), random.below(100));
-      if (random.chance(0.3)) tx.meta = { n: random.below(10) };
-    });
-    this.record(member);
-  }
-
-  /** The state that a member has now is one that its followers may see. */
-  record(member: Member): void {
-    const node = member.node!;
-    const key = `${member.address} ${node.version[node.name]}`;
-    const checksums = this.#states.get(key) ?? new Set();
-    this.#states.set(key, checksums.add(checksum(node)));
-  }
-
-  #onUpdate(member: Member, parent: Member, { sourceVersion: version, full }: Update): void {
-    this.updates++;
-    const node = member.node;
-    if (!node) return;
-    this.record(member);
-    const committed = this.#states.get(`${parent.address} ${version}`);
-    const what = `n${member.index}, at version ${version} of ${parent.address},`;
-    if (!committed) return this.#violate(`${what} has what never was`);
-    if (!committed.has(checksum(node))) return this.#violate(`${what} does not have its bytes`);
-    const seen = this.#seen.get(member.index) ?? 0;
-    if (version < seen && parent.life === 1) return this.#violate(`${what} had ${seen} before`);
-    this.#seen.set(member.index, version);
-    if (member.mode === "every" && !full && version - seen > 1)
-      this.#unexplained.set(member.index, `${seen} ${version}`);
-    else this.singles += member.mode === "every" ? 1 : 0;
-  }
-
-  /** It comes right after the update that it explains. */
-  #onConflated(member: Member, from: number, version: number): void {
-    if (this.#unexplained.get(member.index) === `${from} ${version}`) this.#unexplained.delete(member.index);
-  }
-
-  /** In the mode "every" no version may be missing without a word. */
-  checkExplained(): void {
-    for (const [index, gap] of this.#unexplained)
-      this.#violate(`n${index} went from version ${gap.replace(" ", " to ")} without a word`);
-  }
-
-  #violate(what: string): void {
-    this.violation ??= what;
-  }
-
   #onError(error: MemblastError): void {
-    if (["CONNECT_FAILED", "PROTOCOL"].includes(error.code)) return;
-    if (error.details.reason === "NAME_TAKEN") return; // of its former life, until that has missed its heartbeats
-    return this.#violate(`unexpected error ${error.code}: ${error.message}`);
+    this.oracle.onError(error, this.weather.counts.flip > 0);
   }
 
-  /** Why the cluster has not come to rest with equal bytes; null if it has. */
-  difference(): string | null {
-    for (const member of this.members) {
-      if (!member.node) return `n${member.index} is not running`;
-      if (member.parent === null) continue;
-      const parent = this.members[member.parent]!;
-      if (checksum(member.node) !== checksum(parent.node!))
-        return `n${member.index} is not like n${parent.index}, which it follows`;
-      if (JSON.stringify(member.node.meta) !== JSON.stringify(parent.node!.meta))
-        return `n${member.index} has other metadata than n${parent.index}`;
+  /** What a life finds is what the one before it left. */
+  #checkLeft(member: Member): void {
+    const { left, index, node, name, views } = member;
+    this.oracle.born(member, left === null);
+    if (left === null) return;
+    const { incarnation } = node!.stats();
+    if (
+      incarnation !== left.incarnation ||
+      node!.version[name] !== left.version ||
+      checksum(views) !== left.sum
+    )
+      this.oracle.violate(`n${index} came back with another memory than it had`);
+    this.weather.counts.restart++;
+  }
+
+  /** A death without a word: links break, or it is as if nobody had told the other ends. */
+  kill(member: Member): void {
+    const { node, index, plan, name, views } = member;
+    if (!node) return;
+    member.left = plan.keeps
+      ? { version: node.version[name]!, incarnation: node.stats().incarnation, sum: checksum(views) }
+      : null;
+    if (!plan.keeps) {
+      this.weather.counts.reboot++;
+      this.ledger.forget(member);
     }
-    return null;
+    member.node = null;
+    member.views = noViews;
+    member.life++;
+    const isQuiet = this.#random.chance(0.5);
+    for (const pair of [...this.network.pairs]) {
+      const { dialler, listener } = this.#routes.get(pair.from)!;
+      if (dialler === index || listener === index) this.#break(pair, isQuiet);
+    }
+    void node.close();
   }
 
-  /** Bytes that wait anywhere. */
-  get queuedBytes(): number {
-    let most = 0;
-    for (const { node } of this.members)
-      for (const link of node?.stats().links ?? []) most = Math.max(most, link.queuedBytes);
-    return most;
+  cut(): void {
+    const { pairs } = this.network;
+    if (pairs.size === 0) return;
+    this.weather.counts.cut++;
+    this.#break(this.#random.pick([...pairs]), false);
   }
 
-  /** Bytes of commits that wait for one follower. */
-  get waitingBytes(): number {
-    let most = 0;
-    for (const { node } of this.members)
-      for (const link of node?.stats().links ?? []) most = Math.max(most, link.waitingBytes);
-    return most;
+  #break(pair: Pair, isQuiet: boolean): void {
+    if (!isQuiet) return pair.cut();
+    this.#routes.get(pair.from)!.isDead = true;
+    this.quietRoutes++;
+    // Nobody carries the news that the other side has given up either.
+    for (const end of [pair.near, pair.far]) Object.assign(end, { broken() {} });
   }
-}
 
-function checksum(node: Node): number {
-  const main = node.ndarray().data;
-  const bytes = node.ndarray("table").data;
-  const crc = crc32c(new Uint8Array(main.buffer, main.byteOffset, main.byteLength));
-  return crc32c(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), crc);
+  /** Parts the members; links between both sides break, die quietly, or go on when it is over. */
+  partition(side: ReadonlySet<number>, ms: number): void {
+    this.weather.partition(side, ms);
+    for (const pair of [...this.network.pairs]) {
+      const { dialler, listener } = this.#routes.get(pair.from)!;
+      if (this.weather.partedMs(dialler, listener) === 0) continue;
+      this.weather.counts.partition++;
+      const kind = this.#random.below(3);
+      if (kind < 2) this.#break(pair, kind === 0);
+    }
+  }
+
+  /** Rates change while links run, never above the one at first. */
+  changeRate(member: Member): void {
+    if (!member.node || member.plan.parents.length === 0) return;
+    const { index, maxRate } = this.#random.pick(member.plan.parents);
+    if (maxRate === null) return;
+    member.node.setRate(this.members[index]!.address, maxRate * (1 - 0.9 * this.#random.next()));
+  }
+
+  /** No more faults, and nobody asks for patience. */
+  calmDown(): void {
+    this.weather.calmDown();
+    this.oracle.isCalm = true;
+    for (const { node, plan } of this.members)
+      for (const { index } of plan.parents) node?.setRate(this.members[index]!.address, null);
+  }
+
+  /** What a source does all day. */
+  write(member: Member): void {
+    const { node, index } = member;
+    const { writes, writesTable, writesMeta } = member.plan;
+    if (!node || !writes || this.weather.frozenMs(index) > 0) return;
+    const random = this.#random;
+    const { first, count } = writes;
+    const [rows, columns] = tableShape;
+    const write = () =>
+      node.write((a, tx) => {
+        if (random.chance(this.weather.odds.fill)) a.slice([first], [count]).fill(random.below(5));
+        for (let i = random.below(4); i >= 0; i--) a.set(first + random.below(count), random.below(1000));
+        if (writesTable && random.chance(0.3))
+          tx.array("table").set(random.below(rows), random.below(columns), random.below(100));
+        if (writesMeta && random.chance(0.3)) tx.meta = { n: random.below(10) };
+      });
+    if (member.plan.mesh) this.ledger.write(member, write);
+    else write();
+    this.oracle.record(member);
+  }
 }

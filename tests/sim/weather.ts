@@ -1,18 +1,26 @@
 import type { Wire } from "../../src/transport/flight.ts";
 import type { Clock } from "./clock.ts";
+import { type Fault, noFaults } from "./faults.ts";
 import type { Random } from "./random.ts";
 
 /** What can go wrong in one world, and how often. Drawn once a seed, so that some worlds are calm and some are all storm. */
 export interface Odds {
-  /** A link is cut, per second of virtual time. */
+  /** Links cut per second of virtual time; the same unit below. */
   readonly cut: number;
-  readonly flip: number;
   readonly stall: number;
   readonly partition: number;
+  readonly reboot: number;
   readonly restart: number;
-  readonly clockJump: number;
-  readonly delayMsMax: number;
+  readonly clock: number;
+  /** Of a delivery to be altered. */
+  readonly flip: number;
+  /** Of every delivery. */
+  readonly delayMs: number;
+  /** On top of it, drawn for each. */
+  readonly jitterMs: number;
   readonly sliceBytesMax: number;
+  /** That a delivery brings so little, and not everything that is there. */
+  readonly slice: number;
   readonly capacityBytes: number;
   /** A write fills the whole array. Where it never does, old bytes that should have gone stay to be seen. */
   readonly fill: number;
@@ -20,34 +28,72 @@ export interface Odds {
   readonly cells: number;
   /** What may wait for a follower that wants every commit. */
   readonly queueBytes: number;
+  /** What should tell nodes of a mesh apart by chance does not, and they write at the same moments. */
+  readonly areAlike: boolean;
+  /** That a dial to the other side of a partition is never answered; the others are when it is over. */
+  readonly lostDial: number;
+  /** That a follower asks for deltas to come at a rate. */
+  readonly rated: number;
 }
 
-export function drawOdds(random: Random): Odds {
+/** Draws the same numbers whatever is allowed, so that a seed stays one world. */
+export function drawOdds(random: Random, allowed: ReadonlySet<Fault>): Odds {
   const isLarge = random.chance(0.1);
-  const sometimes = (value: number) => (random.chance(0.5) ? value * random.next() : 0);
+  const sometimes = (fault: Fault, value: number) => {
+    const drawn = random.chance(0.5) ? value * random.next() : 0;
+    return allowed.has(fault) ? drawn : 0;
+  };
+  const sliceBytesMax = random.pick(isLarge ? [20_000, 1e6] : [1, 7, 100, 5000, 1e6]);
+  // Bytes that come one by one, and late, never make a delta.
+  const delays = sliceBytesMax < 10 ? [0, 0.1, 1] : sliceBytesMax < 1000 ? [0, 1, 20] : [0, 1, 20, 200];
+  const delayMs = random.pick(delays);
+  const jitterMs = random.pick(delays);
+  const slice = random.pick([0.03, 0.3, sliceBytesMax < 10 ? 0.5 : 1]);
+  const capacityBytes = random.pick(isLarge ? [1 << 14, 1 << 16, 1 << 20] : [500, 4096, 1 << 16, 1 << 20]);
   return {
-    cut: sometimes(2),
-    flip: sometimes(0.02),
-    stall: sometimes(1),
-    partition: sometimes(0.3),
-    restart: sometimes(0.5),
-    clockJump: sometimes(0.3),
-    delayMsMax: random.pick([0, 1, 20, 200]),
-    sliceBytesMax: random.pick(isLarge ? [20_000, 1e6] : [1, 7, 100, 5000, 1e6]),
-    capacityBytes: random.pick(isLarge ? [1 << 14, 1 << 16, 1 << 20] : [500, 4096, 1 << 16, 1 << 20]),
+    cut: sometimes("cut", 2),
+    flip: sometimes("flip", 0.02),
+    stall: sometimes("stall", 1),
+    partition: sometimes("partition", 0.3),
+    reboot: sometimes("reboot", 0.5),
+    restart: sometimes("restart", 0.5),
+    clock: sometimes("clock", 1),
+    delayMs: allowed.has("delay") ? delayMs : 0,
+    jitterMs: allowed.has("reorder") ? jitterMs : 0,
+    sliceBytesMax,
+    slice: allowed.has("partial") ? slice : 0,
+    capacityBytes: allowed.has("stall") ? capacityBytes : 1 << 20,
     fill: random.pick([0, 0.1]),
     cells: isLarge ? 30_000 : 96,
     queueBytes: random.pick([0, 2000, 50_000, 1 << 20]),
+    areAlike: random.chance(0.2) && allowed.has("clock"),
+    lostDial: 0.3,
+    rated: allowed.has("delay") ? 0.2 : 0,
   };
 }
+
+/** A link between two members, by their numbers, as the network treats it. */
+export interface Route {
+  readonly dialler: number;
+  readonly listener: number;
+  /** Nothing arrives any more, and nobody is told. */
+  isDead: boolean;
+}
+
+/** Longer than any world. */
+const foreverMs = 1e9;
 
 /** The state of the network now: what wires ask at each delivery. */
 export class Weather {
   readonly odds: Odds;
+  readonly counts = noFaults();
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #partitions = new Map<ReadonlySet<number>, number>();
+  readonly #frozenUntil = new Map<number, number>();
+  /** The youngest bytes that have arrived at each member, and by which wire. */
+  readonly #youngest = new Map<number, { leftAt: number; wire: Wire }>();
   #stalledUntil = 0;
-  flips = 0;
   /** No more faults: what was broken heals. */
   isCalm = false;
 
@@ -57,26 +103,94 @@ export class Weather {
     this.#random = random;
   }
 
-  stall(ms: number): void {
-    this.#stalledUntil = this.#clock.now + ms;
+  /** Of the whole network, or of one member alone. */
+  stall(ms: number, member: number | null): void {
+    const until = this.#clock.now + ms;
+    if (member === null) this.#stalledUntil = until;
+    else this.#frozenUntil.set(member, until);
   }
 
-  wire(): Wire {
-    const { delayMsMax, sliceBytesMax, capacityBytes, flip } = this.odds;
+  /** How long a member will stand still from now on. */
+  frozenMs(member: number): number {
+    return this.#leftMs(this.#frozenUntil.get(member) ?? 0);
+  }
+
+  /** Members of `side` and the others do not reach each other for a while. */
+  partition(side: ReadonlySet<number>, ms: number): void {
+    this.#partitions.set(side, this.#clock.now + ms);
+    this.#clock.schedule(ms, () => this.#partitions.delete(side));
+  }
+
+  calmDown(): void {
+    this.isCalm = true;
+    this.#partitions.clear();
+  }
+
+  /** For how long two members will not reach each other. */
+  partedMs(a: number, b: number): number {
+    let until = 0;
+    for (const [side, end] of this.#partitions) if (side.has(a) !== side.has(b)) until = Math.max(until, end);
+    return this.#leftMs(until);
+  }
+
+  /** What the next delivery between two members takes. */
+  delayMs(): number {
+    if (this.isCalm) return 0;
+    const { delayMs, jitterMs } = this.odds;
+    const delay = delayMs + (jitterMs > 0 ? this.#random.next() * jitterMs : 0);
+    if (delay > 0) this.counts.delay++;
+    return delay;
+  }
+
+  wire(route: Route, from: number, to: number): Wire {
     const random = this.#random;
-    return {
+    const { sliceBytesMax, slice, capacityBytes, flip } = this.odds;
+    let leftAt = 0;
+    const wire: Wire = {
       capacityBytes,
-      delayMs: () => (this.isCalm ? 0 : random.next() * delayMsMax),
+      delayMs: () => {
+        leftAt = this.#clock.now;
+        if (route.isDead) return foreverMs;
+        const stalled = this.#stalledMs(from, to);
+        if (stalled > 0) this.counts.stall++;
+        return stalled + this.delayMs();
+      },
       sliceBytes: (available) => {
-        if (this.isCalm) return available;
-        if (this.#clock.now < this.#stalledUntil) return delayMsMax === 0 ? available : 0;
-        return 1 + random.below(Math.min(available, sliceBytesMax));
+        if (route.isDead || this.#stalledMs(from, to) > 0) return 0;
+        this.#arrived(to, leftAt, wire);
+        if (this.isCalm || (slice < 1 && !random.chance(slice))) return available;
+        const bytes = 1 + random.below(Math.min(available, sliceBytesMax));
+        if (bytes < available) this.counts.partial++;
+        return bytes;
       },
       alter: (bytes) => {
-        if (this.isCalm || !random.chance(flip)) return;
+        if (this.isCalm || flip === 0 || !random.chance(flip)) return;
         bytes[random.below(bytes.length)]! ^= 1 << random.below(8);
-        this.flips++;
+        this.counts.flip++;
       },
     };
+    return wire;
+  }
+
+  #stalledMs(from: number, to: number): number {
+    if (this.isCalm) return 0;
+    const own = this.#frozenUntil.size > 0 ? Math.max(this.frozenMs(from), this.frozenMs(to)) : 0;
+    const parted = this.#partitions.size > 0 ? this.partedMs(from, to) : 0;
+    return Math.max(own, parted, this.#leftMs(this.#stalledUntil));
+  }
+
+  /** Nothing where it is so little that adding it to the time would not change it. */
+  #leftMs(until: number): number {
+    const ms = until - this.#clock.now;
+    return ms > 1e-3 ? ms : 0;
+  }
+
+  #arrived(to: number, leftAt: number, wire: Wire): void {
+    const youngest = this.#youngest.get(to);
+    if (!youngest) this.#youngest.set(to, { leftAt, wire });
+    else if (leftAt >= youngest.leftAt) {
+      youngest.leftAt = leftAt;
+      youngest.wire = wire;
+    } else if (youngest.wire !== wire) this.counts.reorder++;
   }
 }
