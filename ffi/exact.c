@@ -11,6 +11,7 @@
 #define EXACT_PATIENCE 64 /* commits that nobody asked for until the notes are thrown away */
 #define EXACT_UNSEEN 15 /* blocks, of 8 KiB at most, taken whole after one that mostly changed: a fill is not looked at twice */
 #define EXACT_FIRST 1024
+#define EXACT_ROOM 65536 /* runs; a larger buffer is not kept from one commit to the next */
 
 typedef struct { uint64_t offset, end; } exact_run;
 typedef struct {
@@ -105,9 +106,19 @@ void mb_exact_add(mb_segment *s, uint64_t at, uint64_t bytes) {
 
 /* What there is to keep of this commit: the words, or the blocks where these are nearly as good. NULL: no memory. */
 static exact_run *exact_taken(const mb_segment *s, uint32_t *count) {
-  const mb_exact *e = s->exact;
+  mb_exact *e = s->exact;
   bool dense = e->dense || exact_is_dense(e);
   *count = dense ? s->run_count : e->run_count;
+  if (e->capacity > EXACT_ROOM) {
+    exact_run *all = e->runs;
+    e->runs = NULL;
+    e->capacity = 0;
+    if (!dense) {
+      exact_run *cut = realloc(all, *count * sizeof *all);
+      return cut ? cut : all;
+    }
+    free(all);
+  }
   exact_run *taken = *count <= EXACT_RUNS_MAX ? malloc(*count * sizeof *taken) : NULL;
   if (!taken) return NULL;
   if (!dense) memcpy(taken, e->runs, *count * sizeof *taken);

@@ -1,6 +1,7 @@
 import { fail } from "../errors.ts";
 import { type DtypeCode, dtypeCode, loadCell, storeCell } from "./cell.ts";
 import {
+  holds,
   type Dtype,
   dtypeBytes,
   newView,
@@ -226,6 +227,19 @@ export class NdArray<D extends Dtype = Dtype> implements Strided {
   /** A copy as nested JavaScript arrays; a bare element for an array without dimensions. */
   toArray(): Nested<ScalarOf<D>> {
     return nest(this.shape, this.cursor());
+  }
+
+  /** Copies all elements, in C order, into `target`, a typed array of this dtype and size. INVALID_DTYPE, INVALID_SHAPE */
+  copyTo(target: TypedArray): void {
+    this.checkReadable();
+    if (!holds(this.dtype, target))
+      fail(
+        "INVALID_DTYPE",
+        `elements of ${this.dtype} do not go into a ${(target as TypedArray).constructor.name}`,
+      );
+    if (target.length !== this.size)
+      fail("INVALID_SHAPE", `${this.size} elements do not go into ${target.length}`);
+    pack(this.view, this, target);
   }
 
   /** All elements in C order, read one by one as they are asked for. */

@@ -128,6 +128,13 @@ export function schemaFromJson(text: string): Schema {
   return fail("FORMAT", `the schema's layout is not the one its arrays have: ${difference}`);
 }
 
+/** The same for what they hold, wherever it lies. */
+export function contentDifference(expected: Schema, actual: Schema): string | null {
+  const dense = layOut(expected.arrays, expected.metaBytesMax, blockBytesMin);
+  const difference = schemaDifference(expected, actual);
+  return difference !== null && schemaDifference(dense, actual) === null ? null : difference;
+}
+
 /** In words, the first way in which `actual` is not what was `expected`; null if they are the same. */
 export function schemaDifference(expected: Schema, actual: Schema): string | null {
   for (const array of expected.arrays) {

@@ -7,6 +7,8 @@ export interface LiveArray {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly data: TypedArray;
+  /** Copies the elements; without it, `data` is what is copied. */
+  copyTo?(target: TypedArray): void;
 }
 
 /** One committed version. */
@@ -211,8 +213,11 @@ class WholeCopy implements LiveCopy {
   refresh(): boolean {
     return this.#node.read((main, view) => {
       if (this.#isFilled && view.version === this.version) return false;
-      for (const [name, { data }] of this.#parts)
-        copyInto(data, (name === null ? main : view.array(name)).data);
+      for (const [name, { data }] of this.#parts) {
+        const array = name === null ? main : view.array(name);
+        if (array.copyTo) array.copyTo(data);
+        else copyInto(data, array.data);
+      }
       this.version = view.version;
       this.meta = view.meta;
       this.#isFilled = true;

@@ -7,6 +7,9 @@ export interface Changed {
   readonly runs: Float64Array<ArrayBuffer>;
 }
 
+/** Pairs for which there is room in any case; more is given back after answers that need little. */
+const pairsKept = 65_536;
+
 /** Asks the version table, or what the last commits noted; keeps the room that the largest answer so far needed. */
 export class Changes {
   #runs = new Float64Array(2 * 512);
@@ -23,7 +26,11 @@ export class Changes {
       const capacity = this.#runs.length / 2;
       const count = ask(handle, version, clip, clips, this.#runs, capacity, this.#info);
       if (count < 0) return count;
-      if (count <= capacity) return { version: this.#info[0]!, runs: this.#runs.slice(0, 2 * count) };
+      if (count <= capacity) {
+        const runs = this.#runs.slice(0, 2 * count);
+        if (capacity > pairsKept && count < capacity / 64) this.#runs = new Float64Array(2 * pairsKept);
+        return { version: this.#info[0]!, runs };
+      }
       this.#runs = new Float64Array(4 * count);
     }
   }

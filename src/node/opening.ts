@@ -29,11 +29,11 @@ export function adoptedSchema(theirs: Schema, { mesh, listen }: Config): Schema 
  * @throws EXISTS, INVALID_REGION, INVALID_OPTION, and what {@link Storage.createShared} throws
  */
 export function openStorage(name: string, schema: Schema, config: Config, clock: HybridClock): Storage {
-  const followed = followedRuns(schema, config);
+  followedRuns(schema, config); // before there is anything to take back
   const storage = config.sharing
     ? Storage.createShared(name, schema, config.sharing, config.mesh ? clock : null)
     : Storage.createPrivate(schema, config.mesh ? clock : null);
-  storage.followed = followed;
+  storage.followed = followedRuns(storage.schema, config);
   if (storage.isWriter || config.servers.length === 0) return storage;
   storage.close();
   const text = `Node ${name}: another process owns the segment, and only the owner can follow servers`;

@@ -3,8 +3,8 @@ import { decodeMeta, metaJson, writeMeta, writeMetaJson } from "../array/meta.ts
 import { NdArray } from "../array/ndarray.ts";
 import {
   type ArraySchema,
+  contentDifference,
   type Schema,
-  schemaDifference,
   schemaFromJson,
   schemaToJson,
 } from "../array/schema.ts";
@@ -99,7 +99,7 @@ export class Storage implements Disposable, Published {
     options: CreateOptions,
     clock: HybridClock | null = null,
   ): Storage {
-    const check = (actual: Schema) => schemaDifference(schema, actual);
+    const check = (actual: Schema) => contentDifference(schema, actual);
     return Storage.#open(Segment.create(name, segmentSpec(schema), options), check, clock);
   }
 

@@ -1,4 +1,5 @@
-import type { Dtype, TypedArray } from "../array/dtype.ts";
+import { type Dtype, newView, type TypedArray } from "../array/dtype.ts";
+import { sizeOf } from "../array/shape.ts";
 import { fail } from "../errors.ts";
 import { elements } from "./element.ts";
 
@@ -15,6 +16,7 @@ export interface WeightArray {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly data: TypedArray;
+  copyTo(target: TypedArray): void;
 }
 
 export interface WeightView {
@@ -119,7 +121,7 @@ export class WeightInputs<T> {
       if (current) return current;
       const arrays = this.#weights.map(({ array }) => view.array(array));
       const copy = this.#copies.find(({ runs }) => runs === 0) ?? this.#makeCopy(arrays);
-      arrays.forEach(({ data }, i) => (copy.data[i] as Float64Array).set(data as Float64Array));
+      for (const [i, array] of arrays.entries()) array.copyTo(copy.data[i]!);
       copy.version = view.version;
       copy.meta = view.meta;
       return copy;
@@ -127,7 +129,7 @@ export class WeightInputs<T> {
   }
 
   #makeCopy(arrays: readonly WeightArray[]): Copy<T> {
-    const data = arrays.map((array) => array.data.slice() as TypedArray);
+    const data = arrays.map(({ dtype, shape }) => newView<Dtype>(dtype, sizeOf(shape)));
     const copy = { data, feeds: this.#feeds(arrays, data), version: -1, meta: undefined, runs: 0 };
     this.#copies.push(copy);
     return copy;

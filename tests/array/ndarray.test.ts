@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Dtype, dtypes, type Scalar } from "../../src/array/dtype.ts";
+import { type Dtype, dtypes, newView, type Scalar } from "../../src/array/dtype.ts";
 import {
   anyBox,
   anyDtype,
@@ -308,4 +308,27 @@ describe("conversion", () => {
     expect(codeOf(() => array.assign(new Float64Array(5)))).toBe("INVALID_SHAPE");
     expect(touched().size).toBe(0);
   });
+});
+
+test("copyTo copies what is there in C order, side by side or not, and refuses what does not fit", () => {
+  fc.assert(
+    fc.property(anyDtype, anyShape, (dtype, shape) => {
+      const { array } = sampleArray(dtype, shape);
+      const start = shape.map((extent) => Math.floor(extent / 3));
+      const box = array.slice(
+        start,
+        shape.map((extent, axis) => extent - start[axis]!),
+      );
+      for (const source of [array, box]) {
+        const target = newView<Dtype>(dtype, source.size);
+        source.copyTo(target);
+        const copy = sampleArray(dtype, source.shape);
+        copy.array.data.set(target as never);
+        expect(copy.array.equals(source)).toBe(true);
+        expect(codeOf(() => source.copyTo(newView<Dtype>(dtype, source.size + 1)))).toBe("INVALID_SHAPE");
+      }
+      const other = dtype === "f64" ? new Float32Array(array.size) : new Float64Array(array.size);
+      expect(codeOf(() => array.copyTo(other))).toBe("INVALID_DTYPE");
+    }),
+  );
 });

@@ -11,6 +11,7 @@ import {
   schemaFromJson,
   schemaTextMax,
   schemaToJson,
+  contentDifference,
 } from "../../src/array/schema.ts";
 import { anyDtype, anyShape, codeOf } from "./samples.ts";
 
@@ -109,6 +110,11 @@ describe("layout", () => {
       ...rest,
     };
     expect(schemaFromJson(schemaToJson(dense))).toEqual(dense);
+    const today = makeSchema(spec);
+    expect(schemaDifference(today, dense)).toContain("offset");
+    expect(contentDifference(today, dense)).toBeNull();
+    expect(contentDifference(makeSchema(spec.toReversed()), dense)).not.toBeNull();
+    expect(contentDifference(makeSchema(spec, 64), dense)).not.toBeNull();
     const mixed = { ...dense, metaOffset: metaOffset };
     expect(codeOf(() => schemaFromJson(schemaToJson(mixed)))).toBe("FORMAT");
   });

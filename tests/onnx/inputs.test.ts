@@ -71,6 +71,16 @@ describe("run", () => {
     });
   });
 
+  test("gives one version whole, whatever somebody stored into a raw view before", async () => {
+    await using node = await start(uniqueName(), { arrays, share: true });
+    commit(node, 1);
+    (node.ndarray("w").data as Float32Array)[3] = 99;
+    commit(node, 2);
+    const inputs = new WeightInputs(node, ["w", "b"], Tensor);
+    const { version, result } = await inputs.run(async (feeds) => values(feeds));
+    expect({ version, result }).toEqual({ version: 2, result: [2] });
+  });
+
   test("keeps its version while others come in, and runs at one time do not disturb each other", async () => {
     await using node = await start("onnx", { arrays });
     const inputs = new WeightInputs(node, ["w", "b"], Tensor);
