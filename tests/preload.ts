@@ -1,5 +1,4 @@
 // Before any test: a library built from older sources would test something else.
-import { setDefaultTimeout } from "bun:test";
 import { build, findCompiler, isStale, writeAmalgamation } from "../ffi/build.ts";
 
 if (isStale("memblast.c")) writeAmalgamation();
@@ -10,6 +9,3 @@ if (
   findCompiler()
 )
   build();
-
-// A loaded machine is slow, and a test that hangs must still end.
-setDefaultTimeout(30_000);

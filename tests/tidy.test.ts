@@ -1,7 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { errorCodes } from "../src/errors.ts";
+
+setDefaultTimeout(30_000);
 
 const root = join(import.meta.dir, "..");
 

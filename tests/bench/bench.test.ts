@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { duckdbBenches } from "./duckdb.ts";
 import { measure } from "./measure.ts";
 import { memoryBenches } from "./memory.ts";
 import { networkBenches } from "./network.ts";
 import { verificationBenches } from "./verification.ts";
+
+setDefaultTimeout(30_000);
 
 // Tiny: that each bench runs, and measures something. How fast is for `bun run bench` to say.
 test.each(

@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { start } from "../../src/index.ts";
 import { bundle } from "./chromium.ts";
+
+setDefaultTimeout(30_000);
 
 const bytesMax = 128 * 1024;
 

@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { dtypes, type Node, start, type StartOptions } from "../../src/index.ts";
 import { Proxy } from "../node/proxy.ts";
 import { Random, seed } from "../transport/random.ts";
 import { Browser, describeInBrowser, serveModule } from "./chromium.ts";
+
+setDefaultTimeout(30_000);
 
 // What a page gets, in a real browser. tests/browser/client.test.ts has the same client under Bun.
 

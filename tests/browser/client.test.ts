@@ -1,9 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Client, connect, type ConnectOptions, type Update } from "../../src/browser/index.ts";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
 import { Proxy } from "../node/proxy.ts";
 import { codeOf, until } from "../node/until.ts";
 import { Random, seed } from "../transport/random.ts";
+
+setDefaultTimeout(30_000);
 
 // The browser's client under Bun, whose WebSocket is a browser's. tests/browser/chromium.test.ts has the rest.
 

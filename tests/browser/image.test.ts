@@ -1,8 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema } from "../../src/array/schema.ts";
 import { normalise, totalBytes } from "../../src/delta/runs.ts";
 import { Image } from "../../src/node/image.ts";
 import { Random, seed } from "../transport/random.ts";
+
+setDefaultTimeout(30_000);
 
 test(`an image is what a plain copy would be, through commits and rollbacks (seed ${seed})`, () => {
   const random = new Random();

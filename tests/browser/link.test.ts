@@ -1,9 +1,11 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { webSocketTransport } from "../../src/browser/link.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import type { Link, Listener } from "../../src/transport/link.ts";
 import { Random } from "../transport/random.ts";
 import { Recorder } from "../transport/recorder.ts";
+
+setDefaultTimeout(30_000);
 
 // What a browser's WebSocket can keep of the contract of a link, with Bun's in its place.
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Client } from "../../src/browser/client.ts";
 import { connect, type ConnectOptions } from "../../src/browser/index.ts";
 import { parseConnectOptions } from "../../src/browser/options.ts";
@@ -12,6 +12,8 @@ import { Proxy } from "../node/proxy.ts";
 import { codeOf, until } from "../node/until.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
+
+setDefaultTimeout(30_000);
 
 // How a browser's client is served: every commit, at a rate, after losses. The same as a node's follower, see tests/node/pace.test.ts.
 

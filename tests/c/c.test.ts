@@ -1,9 +1,11 @@
 /** Builds the C library's own test program, plain and with sanitizers, and runs it. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findCompiler } from "../../ffi/build.ts";
+
+setDefaultTimeout(30_000);
 
 const compiler = findCompiler();
 if (!compiler) console.warn("SKIPPED: the C library's own tests need a C compiler: apt-get install gcc");

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Socket } from "bun";
 import { start } from "../../src/index.ts";
 import { crc32c } from "../../src/protocol/crc32c.ts";
@@ -11,6 +11,8 @@ import { digest, look, paint } from "./picture.ts";
 import { drawFlip, drawPlan, honest, kinds, type Mischief } from "./plan.ts";
 import { ChaosProxy } from "./proxy.ts";
 import { eager, type Report, Stage } from "./stage.ts";
+
+setDefaultTimeout(30_000);
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));

@@ -1,8 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+
+setDefaultTimeout(30_000);
 
 const root = join(import.meta.dir, "../..");
 const prebuilt = join(root, "../shared/prebuilt/duckdb-1.4.4-linux-x64.node.xz");

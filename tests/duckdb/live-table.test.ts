@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { DuckDBInstance, type DuckDBConnection } from "@duckdb/node-api";
 import fc from "fast-check";
 import { dtypes, newView, type Dtype, type TypedArray } from "../../src/array/dtype.ts";
 import { liveTable, type LiveNode } from "../../src/duckdb/index.ts";
+
+setDefaultTimeout(30_000);
 
 let instance: DuckDBInstance;
 let connection: DuckDBConnection;

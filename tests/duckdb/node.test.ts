@@ -1,7 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { liveTable } from "../../src/duckdb/index.ts";
 import { start } from "../../src/index.ts";
+
+setDefaultTimeout(30_000);
 
 test("SQL over a node of its own and over a follower: the newest version, named arrays, and CLOSED at the end", async () => {
   const instance = await DuckDBInstance.create(":memory:");

@@ -1,5 +1,5 @@
 import { clean } from "../../src/memory/listing.ts";
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { DuckDBInstance, type DuckDBConnection } from "@duckdb/node-api";
 import fc from "fast-check";
 import { join } from "node:path";
@@ -8,6 +8,8 @@ import { liveTable, type LiveTableOptions } from "../../src/duckdb/index.ts";
 import { NativeScans } from "../../src/duckdb/native.ts";
 import { attach, start, type Node } from "../../src/index.ts";
 import { uniqueName } from "../memory/names.ts";
+
+setDefaultTimeout(30_000);
 
 let instance: DuckDBInstance;
 let connection: DuckDBConnection;

@@ -1,5 +1,7 @@
-import { beforeEach, expect, test } from "bun:test";
+import { beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { type LiveCopy, type LiveNode, Snapshots } from "../../src/duckdb/snapshot.ts";
+
+setDefaultTimeout(30_000);
 
 /** A copy whose readers in DuckDB come and go as the test says. */
 class FakeCopy {

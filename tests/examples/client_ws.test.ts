@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { encodeSymbols, symbolBytes } from "../../examples/tickers/window.ts";
 import { start } from "../../src/index.ts";
 import { Browser, describeInBrowser } from "../browser/chromium.ts";
 import { until } from "../node/until.ts";
+
+setDefaultTimeout(30_000);
 
 const root = join(import.meta.dir, "../..");
 const timeoutMs = 60_000;

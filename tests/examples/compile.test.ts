@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inOrder, decodeSymbols, readMeta } from "../../examples/tickers/window.ts";
 import { start } from "../../src/index.ts";
+
+setDefaultTimeout(30_000);
 
 const root = join(import.meta.dir, "../..");
 let folder: string;

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   choice,
   flag,
@@ -10,6 +10,8 @@ import {
   text,
   UsageError,
 } from "../../examples/options.ts";
+
+setDefaultTimeout(30_000);
 
 const line = {
   command: "bun examples/x.ts",

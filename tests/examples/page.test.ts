@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { ticks } from "../../examples/page/line_plot.ts";
 import { type Matrix, matrixOf, Range } from "../../examples/page/matrix.ts";
 import { Meter } from "../../examples/page/meter.ts";
@@ -8,6 +8,8 @@ import { bytes, milliseconds, rate, shapeText, short } from "../../examples/page
 import { Lease } from "../../src/array/lease.ts";
 import { NdArray } from "../../src/array/ndarray.ts";
 import { makeSchema } from "../../src/array/schema.ts";
+
+setDefaultTimeout(30_000);
 
 const schema = makeSchema([
   { name: null, dtype: "f32", shape: [10, 20] },

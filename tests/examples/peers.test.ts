@@ -1,7 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parsePeers, peerNames, quadrant } from "../../examples/peers.ts";
+
+setDefaultTimeout(30_000);
 
 test("the quadrants cover the array, and do not overlap", () => {
   const cells = new Set<string>();
@@ -33,4 +35,4 @@ test("four processes that write at once end with the same bytes", async () => {
   ]);
   for (const { figure } of results) expect(figure).toContain("bit-equal in 4 programs");
   await Bun.file(file).delete();
-});
+}, 60_000);

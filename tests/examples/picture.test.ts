@@ -1,6 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { bitmap, type Bitmap } from "../../examples/picture.ts";
+
+setDefaultTimeout(30_000);
 
 function picture(...rows: string[]): Bitmap {
   const bits = rows.flatMap((row) => [...row].map((cell) => (cell === "#" ? 1 : 0)));

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { play, type Stage } from "../../examples/play.ts";
 import type { Example } from "../../examples/registry.ts";
+
+setDefaultTimeout(30_000);
 
 /** Programs of a toy example: a counter that "serves" its number in a file, and one that reads it. */
 const programs = {

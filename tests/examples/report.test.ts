@@ -1,5 +1,7 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { judge, type Report } from "../../examples/report.ts";
+
+setDefaultTimeout(30_000);
 
 const one = (given: Partial<Report>): Report => ({
   versions: {},

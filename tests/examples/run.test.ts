@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { examples } from "../../examples/registry.ts";
+
+setDefaultTimeout(30_000);
 
 const root = join(import.meta.dir, "../..");
 let folder: string;

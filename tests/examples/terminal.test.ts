@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   decimal,
   move,
@@ -9,6 +9,8 @@ import {
   table,
   wantsColour,
 } from "../../examples/terminal.ts";
+
+setDefaultTimeout(30_000);
 
 const plain = paint(false);
 const colour = paint(true);

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { seeded } from "../../examples/random.ts";
 import { parseTickers, randomWalk, replay, symbolsFor } from "../../examples/tickers/quotes.ts";
@@ -13,6 +13,8 @@ import {
   tickOf,
   validColumns,
 } from "../../examples/tickers/window.ts";
+
+setDefaultTimeout(30_000);
 
 describe("the circular window", () => {
   test("in order is what a plain list of the last ticks would be (oracle)", () => {

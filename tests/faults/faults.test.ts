@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findCompiler } from "../../ffi/build.ts";
@@ -7,6 +7,8 @@ import { compileDriver, drive, driverPath } from "./driver.ts";
 import { reasonToSkip, Trial } from "./fault.ts";
 import { hazards, tableOf } from "./hazards.ts";
 import { Session } from "./session.ts";
+
+setDefaultTimeout(30_000);
 
 const seed = Number(process.env.SEED ?? 20_261_123);
 const ffi = join(import.meta.dir, "../../ffi");
@@ -97,9 +99,13 @@ describe.skipIf(!findCompiler())("the oracle", () => {
     return trial.violationCount;
   }
 
-  test("finds nothing wrong with the whole library", async () => {
-    expect(await violationsWithout(null, "points")).toBe(0);
-  }, patienceMs);
+  test(
+    "finds nothing wrong with the whole library",
+    async () => {
+      expect(await violationsWithout(null, "points")).toBe(0);
+    },
+    patienceMs,
+  );
 
   for (const [i, [, statement, , command]] of steps.entries())
     test(`notices a library without "${statement.trim()}"`, async () => {

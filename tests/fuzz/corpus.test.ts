@@ -1,9 +1,11 @@
 /** Runs the committed inputs through the fuzz targets, with whatever compiler there is: what was found once stays mended. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findCompiler } from "../../ffi/build.ts";
+
+setDefaultTimeout(30_000);
 
 const compiler = findCompiler();
 if (!compiler) console.warn("SKIPPED: the fuzz corpus needs a C compiler: apt-get install gcc");

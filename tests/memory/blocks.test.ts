@@ -1,7 +1,9 @@
 /** Segments whose blocks are larger than 64 bytes. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema } from "../../src/array/schema.ts";
 import { Storage } from "../../src/node/storage.ts";
+
+setDefaultTimeout(30_000);
 
 describe.each([
   ["64 MiB", 2 ** 23, 64],

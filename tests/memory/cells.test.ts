@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { Cells } from "../../src/memory/cells.ts";
 import { Segment } from "../../src/memory/segment.ts";
+
+setDefaultTimeout(30_000);
 
 const widths = [1, 2, 4, 8] as const;
 const count = 40; // stamps over several blocks
@@ -169,7 +171,8 @@ describe("elements with the time of their writing", () => {
     const theirs = Array.from({ length: count }, (_, i) => [near, far, near, near, last][i % 5]!);
     memory.write(() =>
       expect(memory.cells.merge(imageOf(theirs, 2), everything, 100)).toEqual({
-        latest: 100, hasLeft: true
+        latest: 100,
+        hasLeft: true,
       }),
     );
     expect(memory.state.map(({ value }) => Number(value)).slice(0, 5)).toEqual([9, 0, 9, 9, 0]);

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -15,6 +15,8 @@ import {
   type Hasher,
 } from "../../src/memory/digest.ts";
 import { library } from "../../src/memory/library.ts";
+
+setDefaultTimeout(30_000);
 
 const chosenRow = library.hashRow();
 afterEach(() => void library.hashUse(chosenRow));

@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Held } from "../../src/memory/held.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const spec = (imageBytes: number) => ({ schemaText: "{}", imageBytes, metaOffset: 0 });
 const residentBytes = () => process.memoryUsage.rss();

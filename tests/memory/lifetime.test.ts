@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { truncateSync } from "node:fs";
 import { placeOf } from "../../src/memory/place.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { Child } from "./child.ts";
 import { codeOf } from "./codes.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const imageBytes = 4096;
 const spec = { schemaText: "{}", imageBytes, metaOffset: 0 };

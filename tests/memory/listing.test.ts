@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { placeOf } from "../../src/memory/place.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { Child } from "./child.ts";
 import { codeOf } from "./codes.ts";
+
+setDefaultTimeout(30_000);
 
 const spec = { schemaText: "{}", imageBytes: 4096, metaOffset: 0 };
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync, truncateSync } from "node:fs";
 import { Doorbell } from "../../src/memory/notify.ts";
 import { placeOf } from "../../src/memory/place.ts";
@@ -6,6 +6,8 @@ import { Segment } from "../../src/memory/segment.ts";
 import { Child } from "./child.ts";
 import { codeOf } from "./codes.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const spec = { schemaText: "{}", imageBytes: 4096, metaOffset: 0 };
 

@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, rmSync } from "node:fs";
 import { placeOf, segmentDirectory } from "../../src/memory/place.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { Child } from "./child.ts";
 import { codeOf, errorOf } from "./codes.ts";
 import { filesOf, uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const spec = { schemaText: '{"test":true}', imageBytes: 4096, metaOffset: 0 };
 

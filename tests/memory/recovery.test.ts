@@ -1,11 +1,13 @@
 import { clean } from "../../src/memory/listing.ts";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { placeOf } from "../../src/memory/place.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { Child } from "./child.ts";
 import { canCrash, crashEnvironment } from "./crash_library.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const imageBytes = 8192;
 const spec = { schemaText: "{}", imageBytes, metaOffset: 0 };

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -19,6 +19,8 @@ import { type Place, placeOf, segmentDirectory } from "../../src/memory/place.ts
 import { Segment } from "../../src/memory/segment.ts";
 import { codeOf, errorOf } from "./codes.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const spec = { schemaText: '{"test":true}', imageBytes: 4096, metaOffset: 0 };
 const isRoot = process.geteuid!() === 0;

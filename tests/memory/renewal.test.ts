@@ -1,9 +1,11 @@
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, renameSync, rmSync } from "node:fs";
 import { clean } from "../../src/memory/listing.ts";
 import { placeOf } from "../../src/memory/place.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const imageBytes = 4096;
 const spec = { schemaText: "{}", imageBytes, metaOffset: 4032 };

@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { controlGroupRoom, fileSizeLimit, type ReadText } from "../../src/memory/room.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const script = join(import.meta.dir, "children/create_large.ts");
 

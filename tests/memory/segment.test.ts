@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { linkSync, symlinkSync, truncateSync, writeFileSync, chmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -6,6 +6,8 @@ import { MemblastError } from "../../src/errors.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { placeOf } from "../../src/memory/place.ts";
 import { filesOf, uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const spec = (imageBytes: number) => ({ schemaText: '{"test":true}', imageBytes, metaOffset: 0 });
 

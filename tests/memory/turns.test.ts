@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { MemblastError } from "../../src/errors.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import { Child } from "./child.ts";
 import { codeOf, errorOf } from "./codes.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const spec = { schemaText: "{}", imageBytes: 4096, metaOffset: 0 };
 

@@ -1,10 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { placeOf } from "../../src/memory/place.ts";
 import { Segment } from "../../src/memory/segment.ts";
 import type { DamagedBlocks } from "../../src/memory/verification.ts";
 import { codeOf } from "./codes.ts";
 import { uniqueName } from "./names.ts";
+
+setDefaultTimeout(30_000);
 
 const imageBytes = 4096 + 40; // the last block is cut short
 const spec = { schemaText: '{"test":true}', imageBytes, metaOffset: 0 };

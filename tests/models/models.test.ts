@@ -1,7 +1,9 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { fencedPairs, stepPairs, unknownFences } from "./link.ts";
 import { isRight, missingTools, Search } from "./search.ts";
 import { cases } from "./variants.ts";
+
+setDefaultTimeout(30_000);
 
 const missing = missingTools();
 if (missing.length > 0)

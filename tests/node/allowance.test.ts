@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { makeSchema } from "../../src/array/schema.ts";
 import { normalise, totalBytes } from "../../src/delta/runs.ts";
@@ -8,6 +8,8 @@ import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { seed } from "../transport/random.ts";
 import { RawFollower } from "./raw.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const schema = makeSchema([{ name: null, dtype: "f64", shape: [2000, 1000] }], 64);
 

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { attach, type AttachOptions, MemblastError, type Node, start } from "../../src/index.ts";
 import { uniqueName } from "../memory/names.ts";
 import { codeOf } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const name = uniqueName("attaching");
 let node: Node;

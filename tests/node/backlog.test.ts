@@ -1,11 +1,20 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { Backlog } from "../../src/node/backlog.ts";
 import type { Reading } from "../../src/node/encoding.ts";
 
+setDefaultTimeout(30_000);
+
 function reading(to: number): Reading {
   const encoding = { to, memoryBytes: to } as Reading["encoding"];
-  return { link: { tooSlow() {} }, subscription: 1, encoding, next: 0, movedAt: null };
+  return {
+    link: { tooSlow() {}, failed() {} },
+    subscription: 1,
+    encoding,
+    next: 0,
+    begunAt: 0,
+    movedAt: null,
+  };
 }
 
 test("first in, first out, and the bytes are those of what waits", () => {

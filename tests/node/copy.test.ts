@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { attach, start } from "../../src/index.ts";
 import { uniqueName } from "../memory/names.ts";
+
+setDefaultTimeout(30_000);
 
 const options = {
   shape: [100, 3],

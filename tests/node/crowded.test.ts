@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,8 @@ import { type Node, start } from "../../src/index.ts";
 import type { Crowded } from "../../src/node/events.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const fast = { reconnect: { minMs: 5, maxMs: 100 } };
 

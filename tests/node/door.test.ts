@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Socket } from "bun";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
 import { addressOf, Doorkeeper, failuresMax, periodMs, type Stranger } from "../../src/node/doorkeeper.ts";
 import { Secret } from "../../src/node/secrets.ts";
 import { certificates } from "../transport/certificates.ts";
 import { codeOf, until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const secret = "correct horse battery staple";
 const fast = { reconnect: { minMs: 5, maxMs: 50 } };

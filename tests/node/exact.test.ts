@@ -1,7 +1,9 @@
 /** Deltas to the word for followers that lack a version or a few. */
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { start } from "../../src/index.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const cells = 100_000;
 const seed = 20_240_607;

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { start, type StartOptions } from "../../src/index.ts";
 import { Node } from "../../src/node/node.ts";
 import { backoffMs, backoffOf, defaultBackoff } from "../../src/node/reconnect.ts";
@@ -8,6 +8,8 @@ import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
 import { RawFollower } from "./raw.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const address = "10.0.0.1:1";
 

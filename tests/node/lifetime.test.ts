@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, openSync, rmSync, truncateSync, writeSync } from "node:fs";
 import { attach, type MemblastError, start } from "../../src/index.ts";
 import { placeOf } from "../../src/memory/place.ts";
 import { Child } from "../memory/child.ts";
 import { uniqueName } from "../memory/names.ts";
 import { codeOf, until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const shape = [4, 8];
 

@@ -1,10 +1,12 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { clean } from "../../src/index.ts";
 import { uniqueName } from "../memory/names.ts";
 import { Random } from "../sim/random.ts";
+
+setDefaultTimeout(30_000);
 
 const seed = Number(process.env.MEMBLAST_SEED ?? 5);
 

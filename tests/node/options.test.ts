@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { type MemblastError, start, type StartOptions, type Update } from "../../src/index.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 async function refusal(options: object): Promise<string> {
   try {

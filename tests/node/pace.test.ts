@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Conflation, Overflow } from "../../src/node/events.ts";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
 import type { World } from "../../src/node/world.ts";
@@ -7,6 +7,8 @@ import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
 import { codeOf, until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const fast = { reconnect: { minMs: 5, maxMs: 50 } };
 

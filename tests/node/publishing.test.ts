@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema, schemaToJson } from "../../src/array/schema.ts";
 import { MemblastError } from "../../src/errors.ts";
 import type { Segment } from "../../src/memory/segment.ts";
@@ -14,6 +14,8 @@ import { formatAddress, parseAddress } from "../../src/transport/address.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import { RawFollower } from "./raw.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const identity = { name: "s", id: "5".repeat(32) };
 const schema = makeSchema(
@@ -174,7 +176,7 @@ test("a subscription that is refused, here or by the session, leaves nothing beh
     auth: { kind: "none" },
     limits: { ...defaultLimits, subscriptionBytesMax: 100 },
   } as const;
-  const owner = { onReport() {}, onOverflow() {}, onTooSlow() {}, onClosed() {} };
+  const owner = { onReport() {}, onOverflow() {}, onClosed() {} };
   const listener = await systemTransport.listen(parseAddress(0), () => {
     const allowance = new Allowance(schema, () => 0);
     const options = { rights: () => null, queueBytesMax: 0, allowance };

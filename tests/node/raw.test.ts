@@ -1,10 +1,12 @@
 /** Typed arrays of what may only be read, and somebody who stores into them all the same. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { truncateSync } from "node:fs";
 import { placeOf } from "../../src/memory/place.ts";
 import { attach, type Node, start } from "../../src/index.ts";
 import { Child } from "../memory/child.ts";
 import { uniqueName } from "../memory/names.ts";
+
+setDefaultTimeout(30_000);
 
 const options = {
   shape: [20_000],

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { start } from "../../src/index.ts";
 import { Node } from "../../src/node/node.ts";
@@ -10,6 +10,8 @@ import type { AuthMessage, ChallengeMessage, HelloMessage } from "../../src/prot
 import { Random, seed } from "../transport/random.ts";
 import { helloOf, RawFollower, type RawKey, transcriptOf } from "./raw.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const secret = "correct horse battery staple";
 const key: RawKey = {

@@ -1,9 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { attach, type MemblastError, type Node, start, type Update } from "../../src/index.ts";
 import { uniqueName } from "../memory/names.ts";
 import { Proxy } from "./proxy.ts";
 import { codeOf, until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const fast = { reconnect: { minMs: 5, maxMs: 50 } };
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { attach, clean, list, type Node, start, type Update } from "../../src/index.ts";
@@ -6,6 +6,8 @@ import { Child } from "../memory/child.ts";
 import { canCrash, crashEnvironment } from "../memory/crash_library.ts";
 import { uniqueName } from "../memory/names.ts";
 import { codeOf, until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const shape = [4, 8];
 

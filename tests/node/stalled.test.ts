@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { heapStats } from "bun:jsc";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
 import { RawFollower } from "./raw.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 const cells = 2 ** 19; // 4 MiB

@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { start } from "../../src/index.ts";
 import { RawFollower } from "./raw.ts";
 import { codeOf, until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const fast = { reconnect: { minMs: 5, maxMs: 50 } };
 

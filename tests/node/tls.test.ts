@@ -1,10 +1,12 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect as connectOldTls, createServer as createOldTls } from "node:tls";
 import { type MemblastError, type Node, start } from "../../src/index.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import type { TlsOptions } from "../../src/transport/tls.ts";
 import { certificates } from "../transport/certificates.ts";
 import { codeOf, until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 // Seven ways to get TLS wrong, over both kinds of links that have it. Each is refused, and each by a name of its own.
 

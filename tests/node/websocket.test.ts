@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Node, start } from "../../src/index.ts";
 import { certificates } from "../transport/certificates.ts";
 import { until } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 const { server: identity, authority: ca } = certificates;
 

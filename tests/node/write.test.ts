@@ -1,6 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { start } from "../../src/index.ts";
 import { codeOf } from "./until.ts";
+
+setDefaultTimeout(30_000);
 
 describe("write and read", () => {
   test("a write is one version, of all arrays and the metadata", async () => {

@@ -1,6 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { attach, type Node, start } from "../../src/index.ts";
 import { WeightInputs } from "../../src/onnx/index.ts";
+
+setDefaultTimeout(30_000);
 
 /** Keeps what it is made of, as onnxruntime-node's does. */
 class Tensor {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -15,6 +15,8 @@ import {
   textField,
 } from "../../src/onnx/protobuf.ts";
 import { bfloat16, modelOf, packed, raw, tensor } from "./samples.ts";
+
+setDefaultTimeout(30_000);
 
 const mnist7 = join(import.meta.dir, "../../../shared/data/onnx/mnist-7/model.onnx");
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { crc32c, crc32cRange } from "../../src/protocol/crc32c.ts";
 import { bytesOfHex } from "../../src/protocol/cursor.ts";
 import { decodeFrame } from "../../src/protocol/decode.ts";
@@ -8,6 +8,8 @@ import { Framer } from "../../src/protocol/framer.ts";
 import { frameTypes } from "../../src/protocol/messages.ts";
 import vectors from "../vectors/wire.json";
 import { joined, randomOf } from "./bytes.ts";
+
+setDefaultTimeout(30_000);
 
 // More of it: FUZZ_FRAMES=10000000 FUZZ_SEED=7 bun test tests/protocol/fuzz.test.ts
 const frames = Number(process.env["FUZZ_FRAMES"] ?? 200_000);

@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import type { Copy } from "./copy.ts";
 import { World } from "./world.ts";
 import { imageBytes } from "./source.ts";
+
+setDefaultTimeout(30_000);
 
 // More of it: SESSION_RUNS=100000 SESSION_SEED=7 bun test tests/protocol/session.test.ts
 const numRuns = Number(process.env["SESSION_RUNS"] ?? 300);

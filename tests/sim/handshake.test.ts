@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { follower, slowOdds, source } from "./calm.ts";
 import { Clock } from "./clock.ts";
 import { Cluster } from "./cluster.ts";
 import { Random } from "./random.ts";
 import { Weather } from "./weather.ts";
+
+setDefaultTimeout(30_000);
 
 test("a commit in the middle of a handshake reaches the follower that resumes", () => {
   for (let moment = 0; moment < 600; moment += 7) {

@@ -1,10 +1,12 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { slowOdds, source } from "./calm.ts";
 import { Clock } from "./clock.ts";
 import { Cluster } from "./cluster.ts";
 import type { Plan } from "./member.ts";
 import { Random } from "./random.ts";
 import { type Odds, Weather } from "./weather.ts";
+
+setDefaultTimeout(30_000);
 
 const node = (parents: readonly number[]): Plan => ({
   ...source,

@@ -1,5 +1,7 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { models } from "./models.ts";
+
+setDefaultTimeout(30_000);
 
 // All of them: MODEL_RUNS=100000 bun test tests/sim/models.test.ts, or bun run sim --models 100000
 const runs = Number(process.env["MODEL_RUNS"] ?? 10_000);

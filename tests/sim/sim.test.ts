@@ -1,7 +1,9 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { canaries } from "./canary.ts";
 import { faults } from "./faults.ts";
+
+setDefaultTimeout(30_000);
 
 async function sim(...args: string[]): Promise<{ status: number; output: string }> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, "run.ts"), ...args], {

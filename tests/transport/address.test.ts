@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { MemblastError } from "../../src/errors.ts";
 import { type Address, formatAddress, isLoopback, parseAddress } from "../../src/transport/address.ts";
+
+setDefaultTimeout(30_000);
 
 const tcp = (host: string, port: number): Address => ({ kind: "tcp", host, port });
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Scheduler, Wire } from "../../src/transport/flight.ts";
 import { loopbackPair } from "../../src/transport/loopback.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
@@ -6,6 +6,8 @@ import { linkContract } from "./contract.ts";
 import { Random, seed } from "./random.ts";
 import { Recorder } from "./recorder.ts";
 import { VirtualTime } from "./virtual_time.ts";
+
+setDefaultTimeout(30_000);
 
 const realTime: Scheduler = {
   schedule(delayMs, job) {

@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { borrowBytesMin, Outbox } from "../../src/transport/outbox.ts";
 import { Random } from "./random.ts";
+
+setDefaultTimeout(30_000);
 
 /** A system that takes `room` bytes and is then full. */
 class Drain {

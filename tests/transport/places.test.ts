@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { Places } from "../../src/transport/places.ts";
 import { seed } from "./random.ts";
+
+setDefaultTimeout(30_000);
 
 describe("places", () => {
   test("there are as many as said; who leaves twice leaves once", () => {

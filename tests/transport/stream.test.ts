@@ -1,10 +1,12 @@
-import { afterAll, beforeAll } from "bun:test";
+import { afterAll, beforeAll, setDefaultTimeout } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import { certificates } from "./certificates.ts";
 import { linkContract } from "./contract.ts";
+
+setDefaultTimeout(30_000);
 
 let folder = "";
 let files = 0;

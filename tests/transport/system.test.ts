@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, lstatSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,8 @@ import { type Address, parseAddress } from "../../src/transport/address.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import { Random } from "./random.ts";
 import { Recorder } from "./recorder.ts";
+
+setDefaultTimeout(30_000);
 
 let folder = "";
 beforeAll(() => {

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect as connectOldTls, type TLSSocketOptions } from "node:tls";
 import type { MemblastError } from "../../src/errors.ts";
 import type { Address } from "../../src/transport/address.ts";
@@ -8,6 +8,8 @@ import type { TlsOptions } from "../../src/transport/tls.ts";
 import { until } from "../node/until.ts";
 import { certificates } from "./certificates.ts";
 import { Recorder } from "./recorder.ts";
+
+setDefaultTimeout(30_000);
 
 const anyPort: Address = { kind: "tls", host: "127.0.0.1", port: 0 };
 const ca = certificates.authority;

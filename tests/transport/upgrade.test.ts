@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect as connectSocket } from "node:net";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import { headBytesMax } from "../../src/transport/http_head.ts";
@@ -6,6 +6,8 @@ import type { Address } from "../../src/transport/address.ts";
 import type { Listener, ListenOptions } from "../../src/transport/link.ts";
 import { acceptUpgrade, type WebSocketAddress } from "../../src/transport/upgrade.ts";
 import { Recorder } from "./recorder.ts";
+
+setDefaultTimeout(30_000);
 
 const listeners: Listener[] = [];
 afterAll(() => {

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Address } from "../../src/transport/address.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import type { Listener, ListenOptions } from "../../src/transport/link.ts";
@@ -6,6 +6,8 @@ import { certificates } from "./certificates.ts";
 import { linkContract } from "./contract.ts";
 import { Random } from "./random.ts";
 import { Recorder } from "./recorder.ts";
+
+setDefaultTimeout(30_000);
 
 const megabyte = 1024 * 1024;
 

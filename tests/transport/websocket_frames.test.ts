@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   applyMask,
   framePayloadBytesMax,
@@ -10,6 +10,8 @@ import {
   WebSocketFault,
 } from "../../src/transport/websocket_frames.ts";
 import { Random, seed } from "./random.ts";
+
+setDefaultTimeout(30_000);
 
 const hex = (text: string) => Uint8Array.fromHex(text.replaceAll(" ", ""));
 

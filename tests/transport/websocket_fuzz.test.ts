@@ -1,8 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { HeadReader, headBytesMax, HttpFault } from "../../src/transport/http_head.ts";
 import { acceptUpgrade } from "../../src/transport/upgrade.ts";
 import { FrameReader, maskedFrames, opcodes, WebSocketFault } from "../../src/transport/websocket_frames.ts";
 import { Random, seed } from "./random.ts";
+
+setDefaultTimeout(30_000);
 
 const rounds = 20_000;
 
