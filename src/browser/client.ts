@@ -8,7 +8,7 @@ import { Mailbox } from "../node/mailbox.ts";
 import type { Update } from "../node/update.ts";
 import type { World } from "../node/world.ts";
 import { Following } from "./following.ts";
-import { checkRate, type ClientConfig } from "./options.ts";
+import { checkOption, checkRate, type ClientConfig } from "./options.ts";
 import type { Regions } from "./regions.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -157,10 +157,12 @@ export class Client implements Disposable {
 
   /**
    * Follows other regions (null: everything). What was there stays readable until the first state of the new ones is, which
-   * resolves the promise. Rejects with INVALID_REGION, INVALID_NAME or REFUSED: then what was followed before goes on.
+   * resolves the promise. Rejects with INVALID_OPTION, INVALID_REGION, INVALID_NAME or REFUSED: then what was followed before goes on.
+   * Where the node says that it was too much in too short a time, it is asked again every second, and what was there stands still.
    */
   async follow(regions: Regions): Promise<void> {
     if (this.state === "closed") fail("CLOSED", "The client is closed");
+    checkOption("regions", regions);
     await this.#following.follow(regions);
   }
 

@@ -1,6 +1,7 @@
 import { type Schema, schemaFromJson } from "../array/schema.ts";
 import { MemblastError } from "../errors.ts";
 import { hmacSha256 } from "../integrity/sha256.ts";
+import { Asking } from "../node/asking.ts";
 import { causeText, Conversation, type ConversationOwner } from "../node/conversation.ts";
 import { endingOf } from "../node/ending.ts";
 import type { Conflation } from "../node/events.ts";
@@ -20,6 +21,7 @@ import type {
   FollowerState,
   Welcome,
 } from "../protocol/follower_state.ts";
+import type { ProtocolFault } from "../protocol/fault.ts";
 import { defaultLimits } from "../protocol/limits.ts";
 import type { CloseCause, LinkAction } from "../protocol/session.ts";
 import type { ClientConfig } from "./options.ts";
@@ -72,6 +74,9 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   #maxRate: number | null;
   #keys = 0;
   #failures = 0;
+  /** The node has told what it has, and so has this one its client. */
+  #isWelcome = false;
+  readonly #asking: Asking;
   #cancelRetry: (() => void) | null = null;
   #isClosed = false;
 
@@ -81,6 +86,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#owner = owner;
     this.#regions = config.regions;
     this.#maxRate = config.pace.maxRate;
+    this.#asking = new Asking(world, () => this.#askAgain());
     this.#nodeId = hexOf(world.randomBytes(16));
   }
 
@@ -143,6 +149,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#cancelRetry?.();
+    this.#asking.stop();
     this.#calledOff.abort();
     this.#conversation?.close("closing");
     this.#reject(new MemblastError("CLOSED", "The client was closed"));
@@ -160,12 +167,15 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     const { cutBy, failure } = this.#conversation!;
     this.#past = this.traffic;
     this.#conversation = null;
+    this.#asking.stop();
+    const isWelcome = this.#isWelcome;
+    this.#isWelcome = false;
     if (this.#isClosed) return;
-    if (failure) this.#owner.onError(failure);
-    this.#owner.onDisconnect(causeText(cause, cutBy));
-    const ending = endingOf(cause, this.#config.url);
+    if (failure && isWelcome) this.#owner.onError(failure);
+    if (isWelcome) this.#owner.onDisconnect(causeText(cause, cutBy));
+    const ending = endingOf(cause, this.#config.url, isWelcome, cutBy);
     if (ending.kind === "giveUp") this.#giveUp(ending.error);
-    else this.#lost(ending.afterMs, ending.error);
+    else this.#lost(ending.afterMs, isWelcome ? ending.error : (failure ?? ending.error));
   }
 
   perform(action: Exclude<FollowerAction, LinkAction>): void {
@@ -176,11 +186,8 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
         return this.#apply(action.key, action.delta);
       case "subscribed":
         return this.#subscribed(action);
-      case "refused": {
-        const { code, message } = action.fault;
-        const text = `${this.#config.url} refuses what is asked of it: ${message}`;
-        return this.#refused(action.key, new MemblastError("REFUSED", text, { reason: code }));
-      }
+      case "refused":
+        return this.#refused(action.key, action.fault);
       case "report":
         return this.#report(action.report);
       case "sign": {
@@ -201,7 +208,9 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     return new Subscription(++this.#keys, url, schema, regions, checkHash);
   }
 
+  /** While it waits to ask again, others may come to be chosen. */
   #subscribe(subscription: Subscription): void {
+    if (this.#asking.isWaiting) return;
     const { incarnation } = this.welcome!;
     const request = subscription.request(incarnation, this.#config.pace.mode, this.#maxRate);
     this.#step({ kind: "subscribe", request, now: this.#world.now() });
@@ -225,10 +234,12 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     const subscription = this.#wanted ?? this.shown!;
     subscription.catchesUp = "reconnect";
     this.#subscribe(subscription);
+    this.#isWelcome = true;
     this.#owner.onConnect();
   }
 
   #subscribed({ key, resumed, version }: Extract<FollowerAction, { kind: "subscribed" }>): void {
+    this.#asking.accepted();
     if (!resumed) return;
     this.#failures = 0;
     const subscription = this.#of(key);
@@ -277,14 +288,23 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#owner.onConflated({ source: url, from, version, cause });
   }
 
-  /** Other regions that cannot be had leave the ones before in force. */
-  #refused(key: number, error: MemblastError): void {
+  /** What is too much for the moment is asked for again; other regions that cannot be had leave the ones before in force. */
+  #refused(key: number, { code, message }: ProtocolFault): void {
+    if (this.#asking.refused(code)) return;
+    const text = `${this.#config.url} refuses what is asked of it: ${message}`;
+    const error = new MemblastError("REFUSED", text, { reason: code });
     if (this.#wanted?.key !== key || !this.shown) return this.#giveUp(error);
     this.#wanted = null;
     this.#regions = this.shown.options;
     this.shown.catchesUp = "reconnect";
     this.#subscribe(this.shown);
     this.#reject(error);
+  }
+
+  #askAgain(): void {
+    const subscription = this.#wanted ?? this.shown!;
+    if (subscription === this.shown) subscription.catchesUp = "reconnect";
+    this.#subscribe(subscription);
   }
 
   #report(report: FollowerReport): void {

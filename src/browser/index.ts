@@ -47,8 +47,8 @@ const browserWorld: World = Object.freeze({
 });
 
 /**
- * Follows the node at `url` ("ws://host:port", "wss://host:port/path"). Comes back at once, and keeps connecting, with random waits,
- * until it is closed; after a cut it goes on from the version it has. However slow the page is, it gets the newest state next, never
+ * Follows the node at `url` ("ws://host:port", "wss://host:port/path"). Keeps connecting, with random waits, until
+ * it is closed; after a cut it waits for a second on average (`reconnect`) and goes on from the version it has. However slow the page is, it gets the newest state next, never
  * a queue of old ones.
  * @throws INVALID_ADDRESS, INVALID_OPTION
  */

@@ -1,6 +1,6 @@
 import { fail } from "../errors.ts";
 import type { Pace } from "../node/pace.ts";
-import { type Backoff, backoffOf, type BackoffOptions } from "../node/reconnect.ts";
+import { type Backoff, backoffOf, type BackoffOptions, waitMsMax } from "../node/reconnect.ts";
 import { nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
 import type { Regions } from "./regions.ts";
@@ -50,8 +50,88 @@ export interface ConnectOptions {
    * can read it there.
    */
   readonly secret?: { readonly keyId: string; readonly secret: string | Uint8Array };
-  /** Waits between attempts to reach the node, ms, 1 or more: random up to a bound that doubles from `minMs` to `maxMs`. Default 2000 and 10,000. */
+  /**
+   * Waits between attempts to reach the node, ms, 1 to 86,400,000: random up to a bound that doubles from `minMs` to `maxMs`. Default 2000
+   * and 10,000: a second on average after a cut. `minMs: 50` is for nodes with few followers.
+   */
   readonly reconnect?: BackoffOptions;
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
+const isOneOf =
+  (...words: readonly unknown[]) =>
+  (value: unknown) =>
+    words.includes(value);
+const isIn = (value: unknown, min: number, max: number) =>
+  Number(value) === value && value >= min && value <= max;
+const isObject = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isName = (value: unknown) =>
+  isText(value) && /^\P{C}+$/u.test(value) && value.length <= nameCharactersMax;
+const isIndices = (value: unknown) =>
+  value === undefined ||
+  (Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && each >= 0));
+const isArrayName = (value: unknown) => value === undefined || value === null || isText(value);
+
+const regionShape = { array: isArrayName, start: isIndices, shape: isIndices, as: isArrayName };
+const isWait = (value: unknown) => value === undefined || isIn(value, 1, waitMsMax);
+
+/** What each option may be, undefined apart, and how to say it. */
+const rules: {
+  readonly [Name in keyof ConnectOptions | "onUpdate"]-?: readonly [(value: unknown) => boolean, string];
+} = {
+  name: [isName, `1 to ${nameCharactersMax} printable characters`],
+  regions: [
+    (value) =>
+      value === null ||
+      typeof value === "function" ||
+      (Array.isArray(value) && value.every((each) => fits(each, regionShape))),
+    "a list of { array?, start?, shape?, as? }, whole numbers from 0 in start and shape; or a function that makes one",
+  ],
+  checkHash: [isOneOf(true, false), "true or false"],
+  mode: [isOneOf("latest", "every"), '"latest" or "every"'],
+  overflow: [isOneOf("latest", "disconnect"), '"latest" or "disconnect"'],
+  maxRate: [isRate, "a number above 0 and up to 1,000,000, or null"],
+  heartbeatMs: [
+    (value) => Number.isInteger(value) && isIn(value, 10, 3_600_000),
+    "a whole number from 10 to 3,600,000",
+  ],
+  secret: [
+    (value) => fits(value, { keyId: isName, secret: isSecret }),
+    `{ keyId, secret }: 1 to ${nameCharactersMax} printable characters, and a string or Uint8Array of at least ${secretBytesMin} bytes`,
+  ],
+  reconnect: [
+    (value) => fits(value, { minMs: isWait, maxMs: isWait }) && isBackoff(value as BackoffOptions),
+    "{ minMs?, maxMs? }, numbers from 1 to 86,400,000, and maxMs not below minMs",
+  ],
+  onUpdate: [(value) => typeof value === "function", "a function"],
+};
+
+/** An object with these properties and no others. */
+function fits(value: unknown, shape: Readonly<Record<string, (value: unknown) => boolean>>): boolean {
+  if (!isObject(value)) return false;
+  const given: Readonly<Record<string, unknown>> = { ...value };
+  return (
+    Object.keys(given).every((key) => Object.hasOwn(shape, key)) &&
+    Object.entries(shape).every(([key, isRight]) => isRight(given[key]))
+  );
+}
+
+function isRate(value: unknown): boolean {
+  return value === null || (isIn(value, 0, rateMax) && value !== 0);
+}
+
+function isSecret(value: unknown): boolean {
+  return (isText(value) || value instanceof Uint8Array) && bytesOf(value).byteLength >= secretBytesMin;
+}
+
+function isBackoff(options: BackoffOptions): boolean {
+  const { minMs, maxMs } = backoffOf(options);
+  return minMs <= maxMs;
+}
+
+function bytesOf(secret: string | Uint8Array): Uint8Array {
+  return isText(secret) ? new TextEncoder().encode(secret) : new Uint8Array(secret);
 }
 
 /** INVALID_ADDRESS, INVALID_OPTION. */
@@ -61,17 +141,16 @@ export function parseConnectOptions(url: string, options: ConnectOptions, random
     fail("INVALID_ADDRESS", `A browser connects to ws://host:port or wss://host:port, not to ${url}`, {
       address: url,
     });
-  const { name = `browser-${random}`, regions = null, checkHash = false, heartbeatMs = 5000 } = options;
+  if (!isObject(options)) fail("INVALID_OPTION", "connect(): the options are an object", { path: [] });
+  for (const [option, value] of Object.entries(options)) checkOption(option, value);
+  const {
+    name = `browser-${random}`,
+    regions = null,
+    checkHash = false,
+    heartbeatMs = 5000,
+    secret,
+  } = options;
   const { mode = "latest", overflow = "latest", maxRate = null } = options;
-  const backoff = backoffOf(options.reconnect);
-  check(isName(name), "name", `1 to ${nameCharactersMax} printable characters`);
-  check(mode === "latest" || mode === "every", "mode", '"latest" or "every"');
-  check(overflow === "latest" || overflow === "disconnect", "overflow", '"latest" or "disconnect"');
-  checkRate(maxRate);
-  const isBeat = Number.isInteger(heartbeatMs) && heartbeatMs >= 10 && heartbeatMs <= 3_600_000;
-  check(isBeat, "heartbeatMs", "a whole number from 10 to 3,600,000");
-  const isBackoff = backoff.minMs >= 1 && backoff.maxMs >= backoff.minMs;
-  check(isBackoff, "reconnect", "minMs of 1 or more, and maxMs not below it");
   return Object.freeze({
     address,
     url: formatAddress(address),
@@ -80,30 +159,26 @@ export function parseConnectOptions(url: string, options: ConnectOptions, random
     checkHash,
     pace: { mode, overflow, maxRate },
     heartbeatMs,
-    backoff,
-    secret: options.secret ? keyOf(options.secret) : null,
+    backoff: backoffOf(options.reconnect),
+    secret: secret ? { keyId: secret.keyId, bytes: bytesOf(secret.secret) } : null,
   });
 }
 
 /** INVALID_OPTION if it is none. */
 export function checkRate(perSecond: number | null): void {
-  const isRate = perSecond === null || (perSecond > 0 && perSecond <= rateMax);
-  check(isRate, "maxRate", "a number above 0 and up to 1,000,000, or null");
+  if (!isRate(perSecond)) refuseOption("maxRate");
 }
 
-function check(isRight: boolean, option: string, what: string): void {
-  if (!isRight) fail("INVALID_OPTION", `connect(): option ${option} is ${what}`, { path: [option] });
+/** INVALID_OPTION if it cannot be that, or there is none of that name. */
+export function checkOption(option: string, value: unknown): void {
+  if (!Object.hasOwn(rules, option))
+    fail("INVALID_OPTION", `connect(): there is no option ${option}, only ${Object.keys(rules).join(", ")}`, {
+      path: [option],
+    });
+  if (value !== undefined && !rules[option as keyof typeof rules][0](value))
+    refuseOption(option as keyof typeof rules);
 }
 
-function isName(name: unknown): boolean {
-  return typeof name === "string" && /^\P{C}+$/u.test(name) && name.length <= nameCharactersMax;
-}
-
-function keyOf({ keyId, secret }: NonNullable<ConnectOptions["secret"]>): ClientConfig["secret"] {
-  const isText = typeof secret === "string";
-  check(isName(keyId), "secret.keyId", `1 to ${nameCharactersMax} printable characters`);
-  check(isText || secret instanceof Uint8Array, "secret.secret", "a string or a Uint8Array");
-  const bytes = isText ? new TextEncoder().encode(secret) : new Uint8Array(secret);
-  check(bytes.byteLength >= secretBytesMin, "secret.secret", `at least ${secretBytesMin} bytes`);
-  return { keyId, bytes };
+function refuseOption(option: keyof typeof rules): never {
+  fail("INVALID_OPTION", `connect(): option ${option} is ${rules[option][1]}`, { path: [option] });
 }

@@ -1,4 +1,5 @@
 import { parseAddress, isLoopback } from "../transport/address.ts";
+import { type DoorStats, noDoor } from "./stats.ts";
 
 /** Links that have not passed the handshake yet: all of them together, and those from one address of another machine. */
 export interface StrangerLimits {
@@ -36,22 +37,8 @@ export interface Stranger {
  * there longest (an honest one is inside within milliseconds), and refuses addresses that guess at secrets.
  */
 export class Doorkeeper {
-  readonly counters = {
-    /** Did not say in time who they are. */
-    slow: 0,
-    /** Sent away before they had said who they are, to make room for others. */
-    evicted: 0,
-    /** Proofs of a secret that were wrong. */
-    failedProofs: 0,
-    /** Proofs that were not looked at because of earlier failures from the same address. */
-    turnedAway: 0,
-    /** Links closed unseen, because there were as many as may be, or too few files left. */
-    refused: 0,
-    /** Links that TLS refused: no certificate or an untrusted one where one is asked for, or a version below 1.2. */
-    untrusted: 0,
-    /** Links ended because too much was kept for those who are behind. */
-    tooSlow: 0,
-  };
+  /** Of its door as a whole; whoever looks after another part of it counts there. */
+  readonly counters: { -readonly [Name in keyof DoorStats]: number } = { ...noDoor };
   readonly #limits: StrangerLimits;
   readonly #now: () => number;
   /** In the order in which they came. */

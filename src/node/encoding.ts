@@ -25,14 +25,22 @@ export interface Reading {
   readonly encoding: Encoding;
   /** The part to be sent next. */
   next: number;
+  begunAt: number;
   /** When it took the last one, or began; null while it waits for others before it. */
   movedAt: number | null;
 }
 
+/** At its beginning. */
+export function newReading(link: Reader, subscription: number, encoding: Encoding): Reading {
+  return { link, subscription, encoding, next: 0, begunAt: 0, movedAt: null };
+}
+
 /** Whoever reads encodings. */
 export interface Reader {
-  /** More is kept for those who are behind than may be, and this one has not moved for the longest time: it is to let go of all. */
+  /** More is kept for those who are behind than may be, and this one does not go on: it is to let go of all. */
   tooSlow(): void;
+  /** What it had begun threw. */
+  failed(error: unknown): void;
 }
 
 /**
@@ -43,9 +51,14 @@ export interface Reader {
 export class Encoding {
   readonly from: number;
   readonly to: number;
-  readonly readings = new Set<Reading>();
-  /** Bytes that are kept for them, because they are not in the image any more. */
+  /** Bytes that are kept for its readings, because they are not in the image any more. */
   heldBytes = 0;
+  readonly #readings = new Set<Reading>();
+  /** How many of them are to get each part next. */
+  readonly #readingsAt: number[];
+  /** The first part that one of them still needs, and the bytes from there on. */
+  #low: number;
+  #leftBytes = 0;
   readonly #storage: Published;
   readonly #head: DeltaHead;
   readonly #pieces: readonly Float64Array[];
@@ -58,6 +71,58 @@ export class Encoding {
     this.#storage = storage;
     this.#head = head;
     this.#pieces = [...splitRuns(runs, headBytesOf(head.meta, head.root), partBytes)];
+    this.#readingsAt = Array.from({ length: this.partCount + 1 }, () => 0);
+    this.#low = this.partCount;
+  }
+
+  get totalBytes(): number {
+    return this.#head.totalBytes;
+  }
+
+  /** Bytes that somebody has still to get. */
+  get leftBytes(): number {
+    return this.#leftBytes;
+  }
+
+  get readings(): ReadonlySet<Reading> {
+    return this.#readings;
+  }
+
+  /** A reading begins, or waits to. */
+  join(reading: Reading): void {
+    this.#readings.add(reading);
+    this.#readingsAt[reading.next]!++;
+    while (this.#low > reading.next) this.#leftBytes += this.#bytesOf(--this.#low);
+  }
+
+  /** It has taken its part. Whether something needs to be kept no longer, because it was the last. */
+  advance(reading: Reading): boolean {
+    this.#readingsAt[reading.next]!--;
+    this.#readingsAt[++reading.next]!++;
+    return this.#release();
+  }
+
+  leave(reading: Reading): boolean {
+    if (!this.#readings.delete(reading)) return false;
+    this.#readingsAt[reading.next]!--;
+    return this.#release();
+  }
+
+  /** Lets go of the parts that all have passed. */
+  #release(): boolean {
+    const before = this.#leftBytes;
+    for (; this.#low < this.partCount && this.#readingsAt[this.#low] === 0; this.#low++) {
+      const bytes = this.#bytesOf(this.#low);
+      this.#leftBytes -= bytes;
+      if (!this.#frozen.delete(this.#low)) continue;
+      this.#parts.delete(this.#low);
+      this.heldBytes -= bytes;
+    }
+    return this.#leftBytes < before;
+  }
+
+  #bytesOf(part: number): number {
+    return totalBytes(this.#pieces[part]! as Runs);
   }
 
   /** What it may take once it is frozen: its bytes, what describes them, and what every object costs. */
@@ -74,7 +139,7 @@ export class Encoding {
 
   /** Whether somebody is in the middle of it, and not only has it waiting. */
   get isTaken(): boolean {
-    for (const { movedAt } of this.readings) if (movedAt !== null) return true;
+    for (const { movedAt } of this.#readings) if (movedAt !== null) return true;
     return false;
   }
 
@@ -89,14 +154,12 @@ export class Encoding {
 
   /** These bytes of the image are about to change; null: any may. */
   freeze(changing: Runs | null): void {
-    let first = this.partCount;
-    for (const { next } of this.readings) first = Math.min(first, next);
-    for (let index = first; index < this.partCount; index++) {
+    for (let index = this.#low; index < this.partCount; index++) {
       if (this.#frozen.has(index)) continue;
       if (changing && !intersects(this.#pieces[index]! as Runs, changing)) continue;
       this.part(index);
       this.#frozen.add(index);
-      this.heldBytes += totalBytes(this.#pieces[index]! as Runs);
+      this.heldBytes += this.#bytesOf(index);
     }
   }
 

@@ -10,10 +10,15 @@ export type Ending =
   /** The same attempt would end in the same way. */
   | { readonly kind: "giveUp"; readonly error: MemblastError };
 
-/** `server` is the address that was dialled. */
-export function endingOf(cause: CloseCause, server: string): Ending {
-  if (cause.kind === "bye") return { kind: "retry", afterMs: cause.retryAfterMs ?? 0, error: null };
-  if (cause.kind === "cut") return { kind: "retry", afterMs: 0, error: null };
+/**
+ * `server` is the address that was dialled. An end before the server has told what it has is an attempt that failed, whatever was said;
+ * `cutBy`: why the link broke, where the system said so.
+ */
+export function endingOf(cause: CloseCause, server: string, isWelcome: boolean, cutBy: Error | null): Ending {
+  if (cause.kind !== "fault") {
+    const afterMs = cause.kind === "bye" ? (cause.retryAfterMs ?? 0) : 0;
+    return { kind: "retry", afterMs, error: isWelcome ? null : unwelcome(server, causeText(cause, cutBy)) };
+  }
   const { code, message } = cause.fault;
   const details = { reason: code };
   if (permanentFaults.has(code))
@@ -21,4 +26,9 @@ export function endingOf(cause: CloseCause, server: string): Ending {
   const text = `${server}: ${causeText(cause)}`;
   const error = new MemblastError(code === "NAME_TAKEN" ? "REFUSED" : "PROTOCOL", text, details);
   return { kind: "retry", afterMs: 0, error };
+}
+
+function unwelcome(server: string, why: string): MemblastError {
+  const text = `No connection to ${server}: it ended before that node said what it has (${why.replace(/\.$/, "")}); it may have too many links.`;
+  return new MemblastError("CONNECT_FAILED", text, { address: server, reason: "closed" });
 }

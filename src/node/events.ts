@@ -32,7 +32,7 @@ export interface Overflow {
 export interface Crowded {
   /** As many links stand as `connectionsMax` allows, all listeners together; or the process has hardly any files left to open. */
   readonly cause: "connections" | "files";
-  /** Turned away since the event before; `stats().door.refused` has the sum. */
+  /** Turned away since the event before; `stats().door.refused` has the sum. 0 where nobody came yet, but nobody could be let in. */
   readonly refused: number;
   /** Links that stand, those included that have not come through the handshake yet. */
   readonly links: number;

@@ -8,8 +8,10 @@ import { refuse } from "../protocol/fault.ts";
 import { leafBytes } from "../protocol/limits.ts";
 import type { SubscribeMessage } from "../protocol/messages.ts";
 import { Encoding, type Reader, type Reading } from "./encoding.ts";
+import { Keeping, type KeepingLimits } from "./keeping.ts";
 import { covers } from "./secrets.ts";
 import type { Published } from "./shadow.ts";
+import { realWorld, type World } from "./world.ts";
 
 /** The part of a request that decides about the bytes. */
 type Wanted = Pick<SubscribeMessage, "regions" | "verify" | "mode">;
@@ -24,20 +26,12 @@ interface Content {
   readonly metaChanged: boolean;
 }
 
-/**
- * What may be kept for followers that are in the middle of a delta while commits change its bytes: this, or twice the image if that is
- * more. Above it those go that have not moved for the longest time.
- */
-const heldBytesMin = 64 * 1024 * 1024;
-
 /** A link that follows feeds. */
 export interface Follower extends Reader {
   /** There is a newer version of what these subscriptions follow. */
   committed(version: number, subscriptions: Iterable<number>): void;
   /** The same for those that want every commit, at each of them. */
   committedEach(version: number, subscriptions: Iterable<number>): void;
-  /** One of these threw. */
-  failed(error: unknown): void;
 }
 
 /**
@@ -166,58 +160,33 @@ export class Feeds {
   readonly #groups: Readonly<Record<Mode, Group>>;
   /** By feeds that are gone. */
   #encodedBefore = 0;
-  /** Encodings on their way to somebody. */
-  readonly #sending = new Set<Encoding>();
-  readonly #heldBytesMax: number;
+  readonly keeping: Keeping;
 
-  constructor(storage: Published, heldBytesMax = Math.max(heldBytesMin, 2 * storage.schema.imageBytes)) {
+  constructor(storage: Published, world: World = realWorld, limits: Partial<KeepingLimits> = {}) {
     this.#storage = storage;
-    this.#heldBytesMax = heldBytesMax;
+    this.keeping = new Keeping(storage.schema.imageBytes, world, limits);
     const { version } = storage;
     this.#groups = {
       latest: { feeds: new Set(), index: new RunIndex(), version },
       every: { feeds: new Set(), index: new RunIndex(), version },
     };
-    storage.beforeCommit = (changing) => this.#freeze(changing);
+    storage.beforeCommit = (changing) => this.keeping.freeze(changing);
   }
 
   /** From now on a commit leaves to the reading what it still needs. */
   read(reading: Reading): void {
-    reading.encoding.readings.add(reading);
-    this.#sending.add(reading.encoding);
+    this.keeping.add(reading);
+  }
+
+  /** It has taken a part. */
+  moved(reading: Reading): void {
+    this.keeping.moved(reading);
   }
 
   finish(reading: Reading): void {
     const { encoding } = reading;
-    encoding.readings.delete(reading);
-    if (encoding.readings.size > 0) return;
-    this.#sending.delete(encoding);
-    if (encoding.to !== this.#storage.version) for (const feed of this.#feeds.values()) feed.forget(encoding);
-  }
-
-  #freeze(changing: () => Runs): void {
-    if (this.#sending.size === 0) return;
-    const runs = changing();
-    for (const encoding of this.#sending) encoding.freeze(runs);
-    if (this.heldBytes > this.#heldBytesMax) this.#relieve();
-  }
-
-  /** Bytes of former versions that are kept for deltas under way; what only waits in a backlog is counted there. */
-  get heldBytes(): number {
-    let held = 0;
-    for (const encoding of this.#sending) if (encoding.isTaken) held += encoding.heldBytes;
-    return held;
-  }
-
-  #relieve(): void {
-    const taken = [...this.#sending].filter((encoding) => encoding.heldBytes > 0);
-    const readings = taken.flatMap((encoding) =>
-      [...encoding.readings].filter(({ movedAt }) => movedAt !== null),
-    );
-    for (const { link, encoding } of readings.sort((a, b) => a.movedAt! - b.movedAt!)) {
-      if (this.heldBytes <= this.#heldBytesMax) return;
-      if (this.#sending.has(encoding)) link.tooSlow();
-    }
+    if (!this.keeping.remove(reading) || encoding.to === this.#storage.version) return;
+    for (const feed of this.#feeds.values()) feed.forget(encoding);
   }
 
   /**

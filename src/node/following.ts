@@ -7,14 +7,17 @@ import { crc32c, hasher } from "../memory/digest.ts";
 import type { Delta } from "../protocol/assembly.ts";
 import { followerDeadline, newFollower, stepFollower } from "../protocol/follower.ts";
 import type {
+  AppliedOutcome,
   FollowerAction,
   FollowerEvent,
   FollowerReport,
   FollowerState,
   Welcome,
 } from "../protocol/follower_state.ts";
+import type { ProtocolFault } from "../protocol/fault.ts";
 import { defaultLimits } from "../protocol/limits.ts";
 import type { CloseCause, LinkAction } from "../protocol/session.ts";
+import { Asking } from "./asking.ts";
 import { causeText, Conversation, type ConversationOwner } from "./conversation.ts";
 import { endingOf } from "./ending.ts";
 import type { Conflation } from "./events.ts";
@@ -85,6 +88,9 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   /** In the mode "every": why the next delta may hold several commits. */
   #catchesUp: Conflation["cause"] | null = null;
   #failures = 0;
+  /** The server has told what it has, and so has this node its owner. */
+  #isWelcome = false;
+  readonly #asking: Asking;
   #past = { sentBytes: 0, receivedBytes: 0 };
   #cancelRetry: (() => void) | null = null;
   #calledOff = new AbortController();
@@ -104,6 +110,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#config = config;
     this.#world = world;
     this.#owner = owner;
+    this.#asking = new Asking(world, () => this.#subscribe());
     this.ready = this.#ready.promise;
     this.ready.catch(() => {}); // whoever wants to know asks
   }
@@ -158,8 +165,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   }
 
   opened(): FollowerEvent {
-    const nonce = Buffer.from(this.#world.randomBytes(32)).toString("hex");
-    return { kind: "opened", nonce, now: this.#world.now() };
+    return { kind: "opened", nonce: this.#world.randomBytes(32).toHex(), now: this.#world.now() };
   }
 
   drained(): void {}
@@ -168,11 +174,14 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     const { cutBy, failure } = this.#conversation!;
     this.#past = this.traffic;
     this.#conversation = null;
-    if (failure) this.#owner.onError(this, failure);
-    this.#owner.onDisconnect(this, causeText(cause, cutBy));
-    const ending = endingOf(cause, this.server.key);
+    this.#asking.stop();
+    const isWelcome = this.#isWelcome;
+    this.#isWelcome = false;
+    if (failure && isWelcome) this.#owner.onError(this, failure);
+    if (isWelcome) this.#owner.onDisconnect(this, causeText(cause, cutBy));
+    const ending = endingOf(cause, this.server.key, isWelcome, cutBy);
     if (ending.kind === "giveUp") this.#giveUp(ending.error);
-    else this.#lost(ending.afterMs, ending.error);
+    else this.#lost(ending.afterMs, isWelcome ? ending.error : (failure ?? ending.error));
   }
 
   /** Tells of the first failure of an outage, not of each, and tries again later. */
@@ -200,29 +209,19 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       case "apply":
         return this.#apply(action.delta);
       case "subscribed":
+        this.#asking.accepted();
         if (action.resumed) this.#failures = 0;
         if (action.resumed && action.version === this.version) this.#catchesUp = null; // nothing was missed
         return;
       case "refused":
-        return this.#giveUp(
-          new MemblastError(
-            "REFUSED",
-            `${this.server.key} refuses what is asked of it: ${action.fault.message}`,
-            {
-              reason: action.fault.code,
-            },
-          ),
-        );
+        return this.#refused(action.fault);
       case "report":
         return this.#report(action.report);
-      case "sign":
-        return this.#sign(action.transcript);
+      case "sign": {
+        const mac = this.server.secret!.secret.sign(action.transcript);
+        return this.#conversation!.step({ kind: "signed", mac, now: this.#world.now() });
+      }
     }
-  }
-
-  #sign(transcript: Uint8Array): void {
-    const mac = this.server.secret!.secret.sign(transcript);
-    this.#conversation!.step({ kind: "signed", mac, now: this.#world.now() });
   }
 
   #report(report: FollowerReport): void {
@@ -258,8 +257,14 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       if (!(error instanceof MemblastError)) throw error;
       return this.#giveUp(error);
     }
-    const { mapping, version, hasState } = this.#replica!;
     this.#catchesUp = "reconnect";
+    this.#subscribe();
+    this.#isWelcome = true;
+    this.#owner.onConnect(this);
+  }
+
+  #subscribe(): void {
+    const { mapping, version, hasState } = this.#replica!;
     this.#conversation!.step({
       kind: "subscribe",
       request: {
@@ -268,13 +273,19 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
         mode: this.server.pace.mode,
         verify: this.#config.checkHash,
         maxRate: this.#maxRate,
-        have: hasState ? { incarnation: welcome.incarnation, version } : null,
+        have: hasState ? { incarnation: this.#incarnation, version } : null,
         bytes: mapping.space.size,
         inside: (offset, bytes) => contains(mapping.sourceRuns, offset, bytes),
       },
       now: this.#world.now(),
     });
-    this.#owner.onConnect(this);
+  }
+
+  /** What is too much for the moment is asked for again. */
+  #refused({ code, message }: ProtocolFault): void {
+    if (this.#asking.refused(code)) return;
+    const text = `${this.server.key} refuses what is asked of it: ${message}`;
+    this.#giveUp(new MemblastError("REFUSED", text, { reason: code }));
   }
 
   /** The replica goes on where the server is the one it was; another incarnation or schema starts anew. */
@@ -337,7 +348,6 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   #apply(delta: Delta): void {
     const replica = this.#replica!;
     const from = replica.hasState ? replica.version : null;
-    const now = () => this.#world.now();
     let result: Applied;
     try {
       result = replica.apply(delta);
@@ -346,21 +356,15 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       if (error.code === "LOCKED") return this.#putOff(error);
       return this.#giveUp(error);
     }
-    if (result.kind === "mismatch") {
-      const outcome = { kind: "mismatch", leafHashes: result.leafHashes } as const;
-      this.#conversation!.step({ kind: "applied", delta, version: replica.version, outcome, now: now() });
-      return;
-    }
+    const tell = (outcome: AppliedOutcome) => {
+      const { version } = replica;
+      this.#conversation!.step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
+    };
+    if (result.kind === "mismatch") return tell({ kind: "mismatch", leafHashes: result.leafHashes });
     this.#failures = 0; // not before: a link that never brings anything is to be tried less and less often
     this.counters.deltas++;
     if (delta.full) this.counters.fullDeltas++;
-    this.#conversation!.step({
-      kind: "applied",
-      delta,
-      version: replica.version,
-      outcome: { kind: "ok" },
-      now: now(),
-    });
+    tell({ kind: "ok" });
     this.#ready.resolve();
     const { update } = result;
     // In a mesh most of what comes has come by another way already.
@@ -387,6 +391,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#cancelRetry?.();
+    this.#asking.stop();
     this.#cancelSecondLook?.();
     this.#calledOff.abort();
     this.#conversation?.close("closing");

@@ -47,6 +47,9 @@ const readAgainMs = 100;
 /** From its arrival a link has this long to come through all handshakes, ms; with what is left to say it is gone within three seconds. */
 const handshakeMs = 2_500;
 
+/** Who takes nothing of a delta for two heartbeats, or at most so long, stands still, ms. */
+const patienceMsMax = 10_000;
+
 /** A WELCOME is one frame; quotes inside of JSON inside of JSON take two bytes each. */
 const schemaBytesMax = payloadBytesMax / 2 - 4096;
 
@@ -87,7 +90,8 @@ export class Listening {
         `start(): the names and shapes of these arrays take ${Buffer.byteLength(schema)} bytes, more than the ${schemaBytesMax} ` +
           "that followers can be told: use fewer arrays, or shorter names",
       );
-    this.feeds = new Feeds(storage);
+    const patienceMs = Math.min(2 * config.heartbeatMs, patienceMsMax);
+    this.feeds = new Feeds(storage, world, { patienceMs });
     this.#places = new Places(config.connectionsMax);
     this.#doorkeeper = new Doorkeeper(
       () => world.now(),
@@ -121,6 +125,7 @@ export class Listening {
     return this.#world.transport.listen(address, (link) => this.#admit(link).conversation, {
       places: this.#places,
       onRefused: (why) => this.#turnedAway(why),
+      onExhausted: () => this.#tellCrowded("files"),
       onSlow: () => void this.#doorkeeper.counters.slow++,
       onUntrusted: (error) => this.#untrusted(error),
       lastWord: (text) => encodeMessage(crc32c, { type: "ERROR", code: "AUTH", text }),
@@ -134,6 +139,10 @@ export class Listening {
   #turnedAway(cause: Crowding): void {
     this.#doorkeeper.counters.refused++;
     this.#refused.count++;
+    this.#tellCrowded(cause);
+  }
+
+  #tellCrowded(cause: Crowding): void {
     const now = this.#world.now();
     if (now - this.#refused.toldAt < crowdedQuietMs) return;
     const { count: refused } = this.#refused;
@@ -160,10 +169,7 @@ export class Listening {
         this.#owner.onReport(publishing, report);
       },
       onOverflow: (publishing, bytes) => this.#owner.onOverflow(publishing, bytes),
-      onTooSlow: (publishing) => {
-        this.#doorkeeper.counters.tooSlow++;
-        this.#owner.onTooSlow(publishing);
-      },
+      onTooSlow: () => void this.#doorkeeper.counters.tooSlow++,
       onClosed: (publishing, cause) => {
         this.#doorkeeper.leave(stranger);
         this.links.delete(publishing);
@@ -188,8 +194,10 @@ export class Listening {
         allowance: new Allowance(this.#storage.schema, () => this.#world.now()),
       },
     );
-    const evict = () =>
+    const evict = () => {
       publishing.conversation.refuse(new ProtocolFault("LIMIT", "Too many wait at this door."));
+      if (this.#places.isFull) publishing.conversation.abort(); // the next one needs the place more than this one the word
+    };
     const stranger = { address, evict };
     this.#doorkeeper.enter(stranger);
     this.links.add(publishing);

@@ -10,7 +10,7 @@ import { type Address, formatAddress, isLoopback, parseAddress } from "../transp
 import type { TlsOptions } from "../transport/tls.ts";
 import { refuseOptions } from "./complaint.ts";
 import { type Pace, paceOf, paceOptions } from "./pace.ts";
-import { type Backoff, backoffOf, defaultBackoff } from "./reconnect.ts";
+import { type Backoff, backoffOf, defaultBackoff, waitMsMax } from "./reconnect.ts";
 import { type Key, Keyring, Secret, secretOption, secretsOption } from "./secrets.ts";
 import { parseSharing, type SharingConfig, sharingOptions } from "./sharing.ts";
 
@@ -80,13 +80,14 @@ const startOptions = z.strictObject({
   /** A PING this often, milliseconds, 10 to 3,600,000; a peer that is silent for twice as long is given up. Default 5000. */
   heartbeatMs: z.int().min(10).max(3_600_000).default(5000),
   /**
-   * Waits between attempts to reach a server, milliseconds, 1 or more: random up to a bound that doubles from `minMs` to `maxMs`.
-   * Default 2000 and 10,000, which spreads the followers of a server that was restarted; one that is alone with it may well say 50.
+   * Waits between attempts to reach a server, milliseconds, 1 to 86,400,000: random up to a bound that doubles from `minMs` to `maxMs`.
+   * Default 2000 and 10,000, which spreads the followers of a server that was restarted, and lets each of them wait for a second on
+   * average after a cut. `minMs: 50` is for servers with few followers.
    */
   reconnect: z
     .strictObject({
-      minMs: z.number().min(1).optional(),
-      maxMs: z.number().min(1).default(defaultBackoff.maxMs),
+      minMs: z.number().min(1).max(waitMsMax).optional(),
+      maxMs: z.number().min(1).max(waitMsMax).default(defaultBackoff.maxMs),
     })
     .refine(({ minMs = 1, maxMs }) => minMs <= maxMs, "minMs is above maxMs")
     .optional(),

@@ -18,7 +18,7 @@ import { asError } from "../transport/failure.ts";
 import type { Allowance } from "./allowance.ts";
 import { Backlog } from "./backlog.ts";
 import { Conversation, type ConversationOwner } from "./conversation.ts";
-import type { Encoding } from "./encoding.ts";
+import { type Encoding, newReading } from "./encoding.ts";
 import type { Feed, Feeds, Follower } from "./feed.ts";
 import { type Outlet, Sending } from "./sending.ts";
 import type { World } from "./world.ts";
@@ -38,8 +38,8 @@ export interface PublishingOptions {
 export interface PublishingOwner {
   /** A subscription in the mode "every" was ended, because so many bytes waited on this link. */
   onOverflow(publishing: Publishing, bytes: number): void;
-  /** It was ended because too much was kept for followers that do not take it. */
-  onTooSlow(publishing: Publishing): void;
+  /** It is ended because too much was kept for followers that do not take it; the end of the link tells others. */
+  onTooSlow?(publishing: Publishing): void;
   onReport(publishing: Publishing, report: PublisherReport): void;
   onClosed(publishing: Publishing, cause: CloseCause): void;
 }
@@ -79,6 +79,8 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
   /** Times that there was something new for a subscription in the mode "latest" since its last delta began. */
   readonly #news = new Map<number, number>();
   readonly #sending: Sending;
+  /** Calls off what waits until there is room for it. */
+  readonly #waits = new Map<number, () => void>();
 
   constructor(
     config: PublisherConfig,
@@ -127,7 +129,10 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
 
   /** Whether something is on its way, or waits. */
   get isBehind(): boolean {
-    return this.conversation.state.phase === "open" && (!this.#sending.isEmpty || this.lag > 0);
+    return (
+      this.conversation.state.phase === "open" &&
+      (!this.#sending.isEmpty || this.#waits.size > 0 || this.lag > 0)
+    );
   }
 
   opened(): PublisherEvent {
@@ -169,7 +174,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
   tooSlow(): void {
     const { conversation } = this;
     this.#letGo();
-    this.#owner.onTooSlow(this);
+    this.#owner.onTooSlow?.(this);
     conversation.refuse(
       new ProtocolFault(
         "LIMIT",
@@ -200,7 +205,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     if (backlog.tail === null) return;
     const encoding = this.#feedOf.get(subscription)!.delta(backlog.tail, false);
     if (!encoding) return;
-    const reading = { link: this, subscription, encoding, next: 0, movedAt: null };
+    const reading = newReading(this, subscription, encoding);
     this.#feeds.read(reading);
     backlog.push(reading);
   }
@@ -235,7 +240,8 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
         this.counters.repairs++;
         const feed = this.#feedOf.get(action.subscription)!;
         this.#forget(this.#backlogs.get(action.subscription)); // it is all in the repair
-        return this.#send(action.subscription, feed.repair(action.from, action.version, action.leafHashes));
+        const { subscription, from, version, leafHashes } = action;
+        return this.#begin(subscription, from, () => feed.repair(from, version, leafHashes));
       }
       case "unsubscribed":
         return this.#unsubscribed(action.subscription);
@@ -303,6 +309,8 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     this.#feedOf.delete(subscription);
     this.#allowance.delete(subscription);
     this.#news.delete(subscription);
+    this.#waits.get(subscription)?.();
+    this.#waits.delete(subscription);
     this.#forget(this.#backlogs.get(subscription));
     this.#backlogs.delete(subscription);
     const subscriptions = feed.followers.get(this)!;
@@ -326,15 +334,32 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     const backlog = this.#backlogs.get(subscription);
     const waiting = backlog?.shift();
     if (waiting) return this.#sending.begin(waiting);
-    const encoding = this.#feedOf.get(subscription)!.delta(from, full);
-    if (encoding) return this.#send(subscription, encoding);
+    this.#begin(subscription, from, () => this.#feedOf.get(subscription)!.delta(from, full));
+  }
+
+  #nothingToSend(subscription: number, from: number): void {
+    const backlog = this.#backlogs.get(subscription);
     if (backlog) backlog.tail = from;
     const now = this.#world.now();
     this.conversation.step({ kind: "nothingToSend", subscription, version: this.#version(), now });
   }
 
+  /** At once, or when there is room: then what is newest by then. */
+  #begin(subscription: number, from: number, encode: () => Encoding | null): void {
+    let encoding: Encoding | null = null;
+    const tryBegin = (): boolean => {
+      if (encoding?.to !== this.#version()) encoding = encode();
+      if (encoding && !this.#feeds.keeping.hasRoomFor(encoding)) return false;
+      this.#waits.delete(subscription);
+      if (encoding) this.#send(subscription, encoding);
+      else this.#nothingToSend(subscription, from);
+      return true;
+    };
+    if (!tryBegin()) this.#waits.set(subscription, this.#feeds.keeping.wait(this, tryBegin));
+  }
+
   #send(subscription: number, encoding: Encoding): void {
-    const reading = { link: this, subscription, encoding, next: 0, movedAt: null };
+    const reading = newReading(this, subscription, encoding);
     const backlog = this.#backlogs.get(subscription);
     if (backlog) backlog.tail = encoding.to;
     this.#feeds.read(reading);

@@ -12,6 +12,9 @@ export interface Backoff {
  */
 export const defaultBackoff: Backoff = Object.freeze({ minMs: 2_000, maxMs: 10_000 });
 
+/** A day. Above 24.8 of them timers run out at once. */
+export const waitMsMax = 86_400_000;
+
 /** A refusal is free, and would spin. */
 const waitMinMs = 25;
 

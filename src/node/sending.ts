@@ -27,7 +27,7 @@ export class Sending {
   }
 
   begin(reading: Reading): void {
-    reading.movedAt = this.#now();
+    reading.begunAt = reading.movedAt = this.#now();
     this.#readings.push(reading);
     this.pump();
   }
@@ -39,9 +39,9 @@ export class Sending {
       if (!reading) return;
       const { subscription, encoding } = reading;
       const frame = deltaFrame(subscription, encoding.part(reading.next));
-      reading.movedAt = this.#now();
       this.#readings.shift(); // not before it is gathered: should that fail, it is still known when the link ends
-      const isLast = ++reading.next === encoding.partCount;
+      this.#feeds.moved(reading);
+      const isLast = reading.next === encoding.partCount;
       if (isLast) this.#feeds.finish(reading);
       else this.#readings.push(reading);
       this.#outlet.write(frame);

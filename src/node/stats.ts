@@ -38,37 +38,31 @@ export interface LinkStats {
   readonly roundTripMs: number | null;
 }
 
-/** What comes to a node's doors. */
-export interface DoorStats {
-  /** Links that have not come through the handshake yet. */
-  readonly strangers: number;
-  /** Links that did not come through it in time. */
-  readonly slow: number;
-  /** Links sent away before they had, to make room for others. */
-  readonly evicted: number;
-  /** Proofs of a secret that were wrong. */
-  readonly failedProofs: number;
-  /** Proofs that were not looked at because of earlier wrong ones from the same address. */
-  readonly turnedAway: number;
-  /** Links closed unseen: `connectionsMax` stood already, or the process had too few files left. */
-  readonly refused: number;
-  /** Links that TLS refused: no certificate or an untrusted one where `tls.clientCertificates` asks for it, or a version below 1.2. */
-  readonly untrusted: number;
-  /** Links ended because they stood still in the middle of a delta, and more was kept for such than twice the image (64 MiB at least). */
-  readonly tooSlow: number;
-}
-
 /** Of a node that does not listen. */
-export const noDoor: DoorStats = Object.freeze({
+export const noDoor = Object.freeze({
+  /** Links that have not come through the handshake yet. */
   strangers: 0,
+  /** Links that did not come through it in time. */
   slow: 0,
+  /** Links sent away before they had, to make room for others. */
   evicted: 0,
+  /** Proofs of a secret that were wrong. */
   failedProofs: 0,
+  /** Proofs that were not looked at because of earlier wrong ones from the same address. */
   turnedAway: 0,
+  /** Links closed unseen: `connectionsMax` stood already, or the process had too few files left. */
   refused: 0,
+  /** Links that TLS refused: no certificate or an untrusted one where `tls.clientCertificates` asks for it, or a version below 1.2. */
   untrusted: 0,
+  /**
+   * Links ended because others had to wait for what was kept for them, which is twice the image at most (64 MiB at least): they stood
+   * still in the middle of a delta for two heartbeats or ten seconds, or went on by so little that others had waited for three times that.
+   */
   tooSlow: 0,
 });
+
+/** What comes to a node's doors. */
+export type DoorStats = { readonly [Name in keyof typeof noDoor]: number };
 
 /** Everything a node counts. */
 export interface NodeStats {

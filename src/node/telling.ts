@@ -18,7 +18,6 @@ export function listeningOwner(
     },
     onOverflow: ({ peer, conversation }, bytes) =>
       void emitter.emit("overflow", { peer, address: conversation.remote, bytes }),
-    onTooSlow() {}, // the end of the link tells it
     onClosed({ peer, conversation }, cause) {
       const reason = causeText(cause, conversation.cutBy);
       if (conversation.hasOpened)

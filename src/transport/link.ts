@@ -78,8 +78,10 @@ export interface ListenOptions {
   readonly connectionsMax?: number;
   /** In place of `connectionsMax`: what this listener shares with others. */
   readonly places?: Places;
-  /** A link was turned away, or all are until there are files again. */
+  /** A link was turned away. */
   readonly onRefused?: (why: Crowding) => void;
+  /** No file is left: nobody is let in until there are some again. */
+  readonly onExhausted?: () => void;
   /** It could not be opened again where it had to be closed: somebody else has the address. It goes on trying. */
   readonly onError?: (error: MemblastError) => void;
   /** How long `close()` of a link may take, ms. Default 5000. */

@@ -78,7 +78,7 @@ class StreamListener implements Listener, Suspendable {
   suspend(): void {
     if (this.#isSuspended) return;
     this.#isSuspended = true;
-    this.#options.onRefused?.("files");
+    this.#options.onExhausted?.();
     this.#unbind();
   }
 
@@ -87,7 +87,7 @@ class StreamListener implements Listener, Suspendable {
     this.#isResuming = true;
     this.#bind().then(
       () => {
-        this.#isResuming = this.#isSuspended = false;
+        this.#isResuming = this.#isSuspended = this.#hasFailed = false;
         if (this.#isClosed) this.#unbind();
       },
       (error) => {

@@ -34,6 +34,10 @@ export class Places {
     return this.#taken;
   }
 
+  get isFull(): boolean {
+    return this.#taken >= this.max;
+  }
+
   /** Those that are still shaking hands. */
   get unsettled(): number {
     return this.#unsettled.size;
@@ -41,8 +45,8 @@ export class Places {
 
   /** Null: there is none. `evict` is called if somebody else needs it before it is settled. */
   take(evict: () => void): Place | null {
-    if (this.#taken >= this.max || this.#unsettled.size >= this.#unsettledMax) this.evictOldest();
-    if (this.#taken >= this.max) return null;
+    if (this.isFull || this.#unsettled.size >= this.#unsettledMax) this.evictOldest();
+    if (this.isFull) return null;
     this.#taken++;
     let isTaken = true;
     const place: Place = {

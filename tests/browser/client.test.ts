@@ -23,6 +23,15 @@ function hostOf(node: Node): string {
 const same = (client: Client, node: Node, name: string | null = null) =>
   client.ndarray(name).equals(node.ndarray(name));
 
+function thrownBy(action: () => Client): MemblastError {
+  try {
+    action().close();
+  } catch (error) {
+    return error as MemblastError;
+  }
+  throw new Error("nothing was thrown");
+}
+
 describe("a browser's client", () => {
   test("has all arrays of the node, typed and whole, and every version after", async () => {
     await using node = await serve({
@@ -121,6 +130,7 @@ describe("a browser's client", () => {
     expect(await codeOf(() => client.follow([{ array: "none" }]))).toBe("INVALID_REGION");
     expect(await codeOf(() => client.follow([]))).toBe("INVALID_REGION");
     expect(await codeOf(() => client.follow([{}, {}]))).toBe("INVALID_NAME");
+    expect(await codeOf(() => client.follow(5 as never))).toBe("INVALID_OPTION");
     node.write((a) => a.set(0, 19, 3));
     await until(() => client.version === 1, "the first row");
     expect(client.ndarray().get(0, 19)).toBe(3);
@@ -146,7 +156,62 @@ describe("a browser's client", () => {
   test("options that make no sense are told at once", async () => {
     for (const url of ["127.0.0.1:7010", "tls:host:1", "http://host/", "ws://host:1/?a=b"])
       expect(await codeOf(() => connect(url))).toBe("INVALID_ADDRESS");
-    expect(await codeOf(() => connect("ws://h:1", { maxRate: 0 }))).toBe("INVALID_OPTION");
+    const secret = "0123456789abcdef";
+    const wrong: Record<string, readonly unknown[]> = {
+      name: ["", "a\nb", 5, "x".repeat(129)],
+      regions: [
+        5,
+        "all",
+        {},
+        [5],
+        [null],
+        [{ start: 1 }],
+        [{ start: [-1] }],
+        [{ shape: [1.5] }],
+        [{ to: 1 }],
+        [{ as: 5 }],
+      ],
+      checkHash: ["no", 1, null],
+      mode: ["all", null],
+      overflow: ["drop"],
+      maxRate: [0, -1, "5", Number.NaN, 1e7],
+      heartbeatMs: [5, 10.5, "100", 3_600_001, null],
+      secret: [
+        null,
+        "text",
+        { keyId: "k" },
+        { keyId: "", secret },
+        { keyId: "k", secret: "short" },
+        { keyId: "k", secret, x: 1 },
+      ],
+      reconnect: [
+        null,
+        50,
+        { minMs: "5" },
+        { minMs: 0 },
+        { maxMs: 1e10 },
+        { minMs: Infinity },
+        { minMs: 20, maxMs: 10 },
+        { ms: 5 },
+      ],
+      onUpdate: [5, "f"],
+      heartbeat: [100],
+      toString: [1],
+    };
+    for (const [option, values] of Object.entries(wrong))
+      for (const value of values) {
+        const { code, message, details } = thrownBy(() => connect("ws://127.0.0.1:1", { [option]: value }));
+        expect([option, value, code, details.path]).toEqual([option, value, "INVALID_OPTION", [option]]);
+        expect(message).toContain(option);
+      }
+    expect(await codeOf(() => connect("ws://h:1", null as never))).toBe("INVALID_OPTION");
+    const right: ConnectOptions[] = [
+      { regions: () => [{}], checkHash: true, maxRate: null },
+      { regions: [{ array: null, start: [0], shape: undefined, as: "a" }], secret: { keyId: "k", secret } },
+      { reconnect: { maxMs: 5 } },
+      { reconnect: { minMs: 86_400_000, maxMs: 86_400_000 } },
+    ];
+    for (const options of right) connect("ws://127.0.0.1:1", options).close();
   });
 
   test("a stream of updates, merged where the reader is slow", async () => {

@@ -94,6 +94,30 @@ describe("what one link may ask for", () => {
   });
 });
 
+test("subscriptions that this side ends are paid back, and can be had again however often", async () => {
+  const [rows, columns] = [2000, 100];
+  await using server = await start("s", { listen: 0, shape: [rows, columns], queueBytesMax: 0 });
+  using raw = await RawFollower.connect(server.addresses[0]!);
+  await raw.join("every");
+  const regions = Array.from({ length: columns / 2 }, (_, i) => ({
+    array: null,
+    start: [0, 2 * i],
+    shape: [rows, 1],
+  }));
+  const rounds = Math.ceil((2 * creditMax) / (rows * regions.length));
+  for (let id = 1; id <= rounds; id++) {
+    const { incarnation, version } = server.stats();
+    const have = { incarnation, version };
+    raw.subscribe(id, { regions, mode: "every", maxRate: 0.001, have: id > 1 ? have : null });
+    await raw.seen("SUBSCRIBED", id);
+    if (id === 1) await until(() => raw.allDataBytes > 0, "the first state");
+    server.write((a) => a.set(0, 0, id)); // has to wait, and may not
+    await raw.seen("ERROR", id);
+  }
+  expect(new Set(raw.of("ERROR").map(({ text }) => text)).size).toBe(1);
+  expect(server.stats().links[0]!.overflows).toBe(rounds);
+});
+
 describe("10,000 overlapping subscriptions of one client", () => {
   const rows = 512;
   const columns = 512;

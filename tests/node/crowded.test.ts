@@ -61,6 +61,18 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
   }
 }
 
+/** The share of a core that a node needs to do nothing, at the best of several looks: on a busy machine each can be a bad one. */
+async function idleShare(crowd: Crowd): Promise<number> {
+  let least = Infinity;
+  for (let i = 0; i < 5 && least >= shareMax; i++) {
+    await Bun.sleep(700);
+    least = Math.min(least, (await crowd.tell("look")).share);
+  }
+  return least;
+}
+/** A listener that spins takes all of a core, or what the others leave of it: at all looks. */
+const shareMax = 0.1;
+
 const sockets = new Set<Socket>();
 afterEach(() => {
   for (const socket of sockets) socket.terminate();
@@ -116,12 +128,9 @@ describe("with few files to open", () => {
     events.push(...look.events);
     expect(look.refused).toBeGreaterThanOrEqual(400 - 64);
     expect(look.links).toBeLessThanOrEqual(64);
-    await Bun.sleep(1000); // with everybody still there
-    look = await crowd.tell("look");
-    console.log(
-      `CPU with ${sockets.size} inside and the rest turned away: ${(look.share * 100).toFixed(1)} %`,
-    );
-    expect(look.share).toBeLessThan(0.1);
+    const share = await idleShare(crowd); // with everybody still there
+    console.log(`CPU with ${sockets.size} inside and the rest turned away: ${(share * 100).toFixed(1)} %`);
+    expect(share).toBeLessThan(shareMax);
     await crowd.tell("write");
     await until(() => inside.ndarray().get(0) === 1, "the follower that was there before");
     expect(inside.stats().links[0]!.connected).toBe(true);
@@ -149,12 +158,13 @@ describe("with few files to open", () => {
         const plain = at.kind === "ws" ? `${at.host}:${at.port}` : address!;
         for (let i = 0; i < 20; i++) knock(plain); // they wait to be accepted, which cannot be
         await Bun.sleep(700);
-        expect((await crowd.tell("look")).events).toEqual(["files"]);
-        await Bun.sleep(700);
-        const { share, links } = await crowd.tell("look");
-        console.log(`${kind}: CPU without any file left: ${(share * 100).toFixed(1)} %`);
-        expect(share).toBeLessThan(0.1); // a listener that spins takes all of a core
+        const { events, refused, links } = await crowd.tell("look");
+        expect(events).toEqual(["files"]);
+        expect(refused).toBeLessThanOrEqual(20); // of those who knock: nobody else came
         expect(links).toBe(1);
+        const share = await idleShare(crowd);
+        console.log(`${kind}: CPU without any file left: ${(share * 100).toFixed(1)} %`);
+        expect(share).toBeLessThan(shareMax);
         await crowd.tell("write");
         await until(() => inside.ndarray().get(0) === 1, "the follower that was there before");
 
@@ -171,16 +181,21 @@ describe("with few files to open", () => {
   );
 });
 
-test("a listener that had to be closed, and whose port somebody else has taken, says so once and goes on trying", async () => {
+test("a listener that had to be closed, and whose port somebody else has taken, says so once and goes on trying; the next time again", async () => {
   using crowd = new Crowd(128, ["127.0.0.1:0"]);
   const [address] = await crowd.answer<string[]>();
-  await crowd.tell("eat");
-  await until(() => refuses(address!), "it to stop to listen");
-  const other = Bun.listen({ hostname: "127.0.0.1", port: portOf(address!), socket: { data() {} } });
-  await crowd.tell("free");
-  await Bun.sleep(1200);
-  expect((await crowd.tell("look")).events).toEqual(["ADDRESS_IN_USE"]);
-  other.stop(true);
+  for (let round = 0; round < 2; round++) {
+    await crowd.tell("eat");
+    await until(() => refuses(address!), "it to stop to listen");
+    const other = Bun.listen({ hostname: "127.0.0.1", port: portOf(address!), socket: { data() {} } });
+    await crowd.tell("free");
+    await Bun.sleep(1200);
+    const { events, refused } = await crowd.tell("look");
+    expect(events).toEqual(["ADDRESS_IN_USE"]);
+    expect(refused).toBe(0); // nobody came
+    other.stop(true);
+    await until(() => !refuses(address!), "it to listen again");
+  }
   await using late = await follow(address!, "late");
   await late.ready;
 }, 20_000);

@@ -252,6 +252,15 @@ describe("the door", () => {
     await until(() => honest.ndarray().get(0) === 7, "the honest follower");
   }, 20_000);
 
+  test("where there is no place left, one who is sent away leaves his at once: nobody is turned away unseen", async () => {
+    await using server = await start("s", { listen: 0, shape: [8], connectionsMax: 20 });
+    for (let i = 0; i < 30; i++) await Promise.all(Array.from({ length: 5 }, () => silent(server, () => {}))); // 150 within less than 250 ms
+    const { evicted, refused, strangers } = server.stats().door;
+    expect(strangers).toBe(10);
+    expect(evicted).toBeGreaterThan(100);
+    expect(refused).toBeLessThan(10);
+  });
+
   test.each(["tls", "wss"])(
     "silent links at a %s door do not keep an honest one out either",
     async (kind) => {

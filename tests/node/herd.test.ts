@@ -74,7 +74,9 @@ describe("a thousand followers of a server that was killed", () => {
       let server = await bench.serve();
       server.write((a) => a.fill(1));
       const followers = await Promise.all(
-        Array.from({ length: count }, (_, i) => bench.start(`f${i}`, { server: address, shape: [512] })),
+        Array.from({ length: count }, (_, i) =>
+          bench.start(`f${i}`, { server: address, shape: [512], onError() {} }),
+        ),
       );
       bench.run(5000);
       for (const { version } of followers) expect(version[address]).toBe(1);

@@ -23,6 +23,7 @@ const wrong: [options: object, says: RegExp][] = [
   [{ shape: [1], server: 1, maps: [[[0], [1], [-1], null]] }, /option maps\.0\.2\.0: .*>=0/],
   [{ shape: [1], maps: [[[0], [1], [0], null]] }, /maps say what to follow, but there is no server/],
   [{ shape: [1], reconnect: { minMs: 10, maxMs: 1 } }, /option reconnect: minMs is above maxMs/],
+  [{ shape: [1], reconnect: { minMs: 1e10, maxMs: 1e10 } }, /option reconnect.minMs: .*86400000/],
   [{ shape: [1], colour: "red" }, /the options: .*"colour"/],
   [{ shape: [2], server: 1, maps: [[[0], [3], [0], null]] }, /^INVALID_REGION .*main array/],
   [{ shape: [2], server: 1, maps: [[[0], [1], [0, 0], null]] }, /^INVALID_REGION .*main array/],

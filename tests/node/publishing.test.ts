@@ -98,7 +98,6 @@ async function serve(published: Published) {
     {
       onReport() {},
       onOverflow() {},
-      onTooSlow() {},
       onClosed: ({ conversation }) => void (conversation.failure && errors.push(conversation.failure)),
       onCrowded() {},
       onError: (error) => void errors.push(error),

@@ -37,6 +37,8 @@ export class RawFollower implements Disposable {
   readonly dataBytes = new Map<number, number>();
   receivedBytes = 0;
   isClosed = false;
+  /** Stops reading with the next data that comes. */
+  stopsAtData = false;
   link!: Link;
   readonly #framer = new Framer(crc32c);
 
@@ -107,6 +109,8 @@ export class RawFollower implements Disposable {
       if (message?.type === "DELTA") {
         const { subscription, data } = message;
         this.dataBytes.set(subscription, (this.dataBytes.get(subscription) ?? 0) + data.byteLength);
+        if (this.stopsAtData) this.link.pause();
+        this.stopsAtData = false;
       } else if (message?.type === "PING") this.send({ type: "PONG", opaque: message.opaque.slice() });
       else if (message) this.messages.push(message);
     }

@@ -17,8 +17,16 @@ const whole = [{ array: null, start: [0], shape: [cells] }];
 
 let folder = "";
 const raws: RawFollower[] = [];
-beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), "memblast-"))));
+/** So that none of them is taken for dead: they stand still, but speak. */
+let talking: ReturnType<typeof setInterval>;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "memblast-"));
+  talking = setInterval(() => {
+    for (const raw of raws) raw.send({ type: "RATE", id: 1, perSecond: null });
+  }, 20);
+});
 afterEach(() => {
+  clearInterval(talking);
   for (const raw of raws.splice(0)) raw.link.abort();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -31,11 +39,11 @@ function serve(options: Partial<StartOptions> = {}): Promise<Node> {
 /** Subscribes, and reads no more from the moment at which its first state has begun to arrive. */
 async function stall(server: Node, name: string, mode: "latest" | "every" = "latest"): Promise<RawFollower> {
   const raw = await RawFollower.connect(server.addresses[0]!);
-  raws.push(raw);
   await raw.join(name);
+  raw.stopsAtData = true;
   raw.subscribe(1, { regions: whole, mode });
+  raws.push(raw);
   await until(() => raw.allDataBytes > 0 || raw.isClosed, `the beginning of ${name}'s state`);
-  raw.link.pause();
   return raw;
 }
 
@@ -64,11 +72,58 @@ async function latencies(server: Node, honest: Node, count: number): Promise<num
   return times;
 }
 
+/** Reads so many bytes a second at most, and never stands still. */
+function throttle(raw: RawFollower, bytesPerSecond: number): void {
+  let allowed = 0;
+  const pace = setInterval(() => {
+    if (raw.isClosed) return clearInterval(pace);
+    allowed = Math.min(allowed + bytesPerSecond / 100, bytesPerSecond / 10);
+    if (raw.receivedBytes < seen + allowed) raw.link.resume();
+    else raw.link.pause();
+    allowed -= raw.receivedBytes - seen;
+    seen = raw.receivedBytes;
+  }, 10);
+  let seen = raw.receivedBytes;
+}
+
+test(
+  "followers that are slow but never stand still are not ended, however much is committed, and all go on",
+  async () => {
+    await using server = await start("s", { listen: `unix:${folder}/door`, shape: [8 * cells] }); // 32 MiB: two of them may be kept
+    const errors: MemblastError[] = [];
+    server.on("error", (error) => errors.push(error));
+    const slow = await Promise.all(
+      Array.from({ length: 6 }, async (_, i) => {
+        const raw = await (await RawFollower.connect(server.addresses[0]!)).join(`slow ${i}`);
+        raw.subscribe(1, { regions: [{ array: null, start: [0], shape: [8 * cells] }] });
+        raws.push(raw);
+        throttle(raw, (30 + 5 * i) * MiB);
+        return raw;
+      }),
+    );
+    const live = liveBytes();
+    let most = 0;
+    const rounds = 2;
+    for (let v = 1; slow.some((raw) => raw.allDataBytes < rounds * 32 * MiB); v++) {
+      server.write((a) => a.fill(v));
+      if (v % 8 === 0) most = Math.max(most, liveBytes() - live);
+      await Bun.sleep(50);
+      expect(errors).toEqual([]);
+    }
+    const updates = slow.map((raw) => (raw.allDataBytes / (32 * MiB)).toFixed(1));
+    console.log(`6 slow ones: ${updates} rounds, +${(most / MiB).toFixed(0)} MiB at most`);
+    expect(server.stats().door.tooSlow).toBe(0);
+    expect(slow.every(({ isClosed }) => !isClosed)).toBe(true);
+    expect(most).toBeLessThan(160 * MiB); // 64 of old versions, the working copy, and what is on the way to everybody
+  },
+  timeoutMs,
+);
+
 describe(`${stalledMax} followers that stand still`, () => {
   test(
     "cost no more than a few images, however many versions they are at; others do not feel them",
     async () => {
-      await using server = await serve();
+      await using server = await serve({ heartbeatMs: 100 });
       const errors: MemblastError[] = [];
       server.on("error", (error) => errors.push(error));
       await using honest = await start("honest", { server: server.addresses[0]!, shape: [cells] });
