@@ -18,6 +18,8 @@ export interface Passage {
   readonly isFlipped: boolean;
   /** The frame with the flipped byte has gone out whole, so that it must have been noticed. */
   readonly isFlipWhole: boolean;
+  /** The type of that frame; null before it is known. */
+  readonly flippedType: number | null;
   readonly duplicates: number;
   readonly swaps: number;
 }
@@ -183,6 +185,7 @@ class Pipe implements Passage {
   readonly #flipAt: number;
   readonly #cutter: FrameCutter | null;
   #flipFrameEnd = Infinity;
+  flippedType: number | null = null;
   readonly #queue: { readonly bytes: Uint8Array; readonly due: number }[] = [];
   #queuedBytes = 0;
   #lastDue = 0;
@@ -257,6 +260,7 @@ class Pipe implements Passage {
       end += frames[i]!.length;
       if (end <= this.#flipAt) continue;
       this.#flipFrameEnd = end;
+      this.flippedType = frames[i]![4]!;
       return;
     }
   }

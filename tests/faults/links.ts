@@ -1,4 +1,5 @@
 /** F29 to F32, F35: a proxy that does mischief to the links between processes. */
+import { frameTypes } from "../../src/protocol/messages.ts";
 import { certificates } from "../transport/certificates.ts";
 import { drawFlip, drawPlan, honest, type Mischief, type Plan } from "../chaos/plan.ts";
 import { eager, type Lane, type Report, Stage } from "../chaos/stage.ts";
@@ -169,6 +170,7 @@ async function move(trial: Trial, cells: number, bytesWanted: number, toFollower
 }
 
 const flipsWanted = 10_000;
+const handshake = new Set<number>([frameTypes.CHALLENGE, frameTypes.WELCOME]);
 const damaged = new Set(["BAD_HEADER", "BAD_CHECKSUM", "TOO_LONG"]);
 
 const flips: Fault = {
@@ -185,7 +187,7 @@ const flips: Fault = {
       publisher: { heartbeatMs: 500 },
     });
     await stage.publisher.call("tick", 2, 2);
-    const total = { toFollower: 0, toPublisher: 0 };
+    const total = { toFollower: 0, toPublisher: 0, inHandshake: 0 };
     /** Flips that were sent with the whole frame around them. */
     const sent = () =>
       stage.lanes.reduce(
@@ -217,7 +219,11 @@ const flips: Fault = {
     for (const lane of stage.lanes) {
       for (const link of lane.links) {
         const direction = flippedWhole(link);
-        if (direction) total[direction]++;
+        // Before the welcome only the first failure of an outage is told; but the link must have gone.
+        if (direction === "toFollower" && handshake.has(link.toFollower.flippedType!)) {
+          total.inHandshake++;
+          if (!link.isOver) trial.violate("a link stands after a flip in its handshake");
+        } else if (direction) total[direction]++;
       }
       lane.proxy.cutAll();
       lane.arm(() => honest);
@@ -238,7 +244,7 @@ const flips: Fault = {
         trial.violate(
           `${total[direction] - found[direction]} of ${total[direction]} flips ${direction} were not noticed, and only ${unread} links were cut`,
         );
-    const flipped = total.toFollower + total.toPublisher;
+    const flipped = total.toFollower + total.toPublisher + total.inHandshake;
     trial.injections += flipped + underTls;
     const text =
       `${amount(flipped, flipsWanted)} flips and ${count(underTls)} under TLS, undetected ${Math.max(0, total.toFollower - found.toFollower - unread) + Math.max(0, total.toPublisher - found.toPublisher - unread)}, links cut before they were read ${unread}; ` +
