@@ -93,9 +93,9 @@ typedef struct {
   uint64_t rollbacks, recoveries;
   uint8_t pad5[48];
   uint64_t owner_pid, owner_start_ns, lock_taken_ns; /* CLOCK_MONOTONIC; for messages only: who holds the lock, the lock says */
-  uint64_t inode, used_ns; /* this file, and when (CLOCK_REALTIME) its writer last woke readers: a copy put back is another, or changed later */
-  uint64_t renewal;        /* makes that another incarnation: it is xored into the second half */
-  uint8_t pad6[16];
+  uint64_t inode, used_ns;             /* this file, and when (CLOCK_REALTIME) its writer last woke readers */
+  uint64_t lock_inode, lock_ctime_ns;  /* the lock file beside it, which nobody writes: of a copy put back these are others, or it was changed later */
+  uint64_t renewal;                    /* makes that another incarnation: it is xored into the second half */
   uint32_t superseded; /* 1: a newer file has taken the name */
   uint8_t pad7[60];
   uint32_t turn; /* hints of turn.c: count of turns x 512 + place in the queue of who wrote last */
@@ -131,7 +131,7 @@ _Static_assert(offsetof(mb_hot, begin) == 64, "hot page");
 _Static_assert(offsetof(mb_hot, notify) == 128, "hot page");
 _Static_assert(offsetof(mb_hot, phase) == 256, "hot page");
 _Static_assert(offsetof(mb_hot, owner_pid) == 384, "hot page");
-_Static_assert(offsetof(mb_hot, renewal) == 424, "hot page");
+_Static_assert(offsetof(mb_hot, renewal) == 440, "hot page");
 _Static_assert(offsetof(mb_hot, turn) == 512, "hot page");
 _Static_assert(offsetof(mb_hot, waiting) == 576, "hot page");
 _Static_assert(offsetof(mb_hot, bell) == 640, "hot page");

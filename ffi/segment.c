@@ -301,18 +301,31 @@ MB_EXPORT int64_t mb_segment_overlay(mb_segment *s) {
   return (int64_t)(uintptr_t)overlay;
 }
 
+/* Somebody who is killed in a commit has changed the file after his last note, by so much at most if he commits now and then. */
+#define SEGMENT_SLACK_NS 2000000000ull
+
+static uint64_t segment_ctime(const struct stat *st) { return (uint64_t)st->st_ctim.tv_sec * 1000000000ull + (uint64_t)st->st_ctim.tv_nsec; }
+
+/* Whether this file and its lock file are those that the last writer left. */
+static bool segment_is_left(const mb_segment *s, const struct stat *data, const struct stat *lock) {
+  const mb_hot *hot = s->hot;
+  if (hot->inode != data->st_ino || segment_ctime(data) > hot->used_ns + SEGMENT_SLACK_NS) return false;
+  return hot->lock_inode == 0 || (hot->lock_inode == lock->st_ino && hot->lock_ctime_ns == segment_ctime(lock));
+}
+
 /* A file that is not the one its last writer left, but a copy of it from some moment: its versions may count anew what somebody has
- * seen already, so it becomes another incarnation, by `renewal`, which is random. Stores through a mapping change the file's ctime too,
- * but a commit is noted soon after; one that was killed with long work uncommitted is taken for a copy, which costs followers a full
- * delta. Under the writer's lock only. */
-MB_EXPORT int64_t mb_segment_renew(mb_segment *s, uint64_t renewal) {
-  struct stat st;
+ * seen already, so it becomes another incarnation, by `renewal`, which is random. Under the writer's lock only, of which `lock_fd` is
+ * the file. */
+MB_EXPORT int64_t mb_segment_renew(mb_segment *s, int32_t lock_fd, uint64_t renewal) {
+  struct stat data, lock;
   if (!s->writable) return MB_E_NOT_WRITER;
-  if (mb_fstat(s->fd, &st)) return mb_errno();
-  uint64_t changed_ns = (uint64_t)st.st_ctim.tv_sec * 1000000000ull + (uint64_t)st.st_ctim.tv_nsec;
-  if (s->hot->inode == st.st_ino && changed_ns <= mb_load_relaxed(&s->hot->used_ns)) return segment_seal(s);
-  mb_store_relaxed(&s->hot->renewal, renewal);
-  segment_name_life(s, ((const mb_header *)s->base)->incarnation);
+  if (mb_fstat(s->fd, &data) || mb_fstat(lock_fd, &lock)) return mb_errno();
+  if (!segment_is_left(s, &data, &lock)) {
+    mb_store_relaxed(&s->hot->renewal, renewal);
+    segment_name_life(s, ((const mb_header *)s->base)->incarnation);
+  }
+  s->hot->lock_inode = lock.st_ino;
+  s->hot->lock_ctime_ns = segment_ctime(&lock);
   return segment_seal(s);
 }
 

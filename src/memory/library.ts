@@ -23,7 +23,7 @@ const symbols = {
   },
   mb_segment_attach: { args: [pointer, i64, pointer], returns: i64 },
   mb_segment_recover: { args: [pointer], returns: i64 },
-  mb_segment_renew: { args: [pointer, u64], returns: i64 },
+  mb_segment_renew: { args: [pointer, i64, u64], returns: i64 },
   mb_segment_field: { args: [pointer, i64], returns: i64 },
   mb_segment_sign: { args: [pointer], returns: i64 },
   mb_segment_lost: { args: [pointer], returns: i64 },

@@ -107,7 +107,7 @@ function makeOrTakeOver(place: Place, lock: LockFile, spec: SegmentSpec, options
   const handle = isLeft ? attachHandle(place, true) : createHandle(place, spec, featuresOf(options));
   return closingOnError(handle, () => {
     checkWriters(place, handle, writers);
-    const recovery = recover(place, handle);
+    const recovery = recover(place, lock, handle);
     if (writers === "many") lock.takeWriter({ shared: true });
     return { handle, place, lock, access: writers === "many" ? "turns" : "own", recovery };
   });
@@ -138,7 +138,7 @@ export function openExisting(nameOrPath: string, mode: "r" | "rw", options: Segm
       if (mode === "r") return { handle, place, lock, access: "read", recovery: "clean" };
       if (writersOf(handle) === "many") return joinWriters(place, lock, handle, options);
       if (!lock.takeWriter()) refuseLocked(place, handle);
-      return { handle, place, lock, access: "own", recovery: recover(place, handle) };
+      return { handle, place, lock, access: "own", recovery: recover(place, lock, handle) };
     });
   } catch (error) {
     lock.close();
@@ -176,8 +176,8 @@ function checkWriters(place: Place, handle: number, expected: Writers): void {
   );
 }
 
-function recover(place: Place, handle: number): Recovery {
-  check(library.segmentRenew(handle, randomInt(1, 2 ** 47)), `take over ${place.name}`);
+function recover(place: Place, lock: LockFile, handle: number): Recovery {
+  check(library.segmentRenew(handle, lock.fd, randomInt(1, 2 ** 47)), `take over ${place.name}`);
   const result = check(library.segmentRecover(handle), `recover ${place.name}`);
   check(library.segmentSign(handle), `sign ${place.name}`);
   return recoveries[result]!;

@@ -26,11 +26,11 @@ function live(name: string, commits: number): { incarnation: string; version: nu
   return { incarnation: segment.incarnation, version: segment.version };
 }
 
-function persistent(): { name: string; data: string; copy: string } {
+function persistent(): { name: string; data: string; lock: string } {
   const name = uniqueName("renewal");
   names.push(name);
-  const { data } = placeOf(name);
-  return { name, data, copy: `${data}.kept` };
+  const { data, lock } = placeOf(name);
+  return { name, data, lock };
 }
 
 test("who goes on with the file that the last writer left goes on in its incarnation", () => {
@@ -44,15 +44,15 @@ for (const [how, putBack] of [
   ["over it", copyFileSync],
   ["in its place", renameSync],
 ] as const)
-  test(`an old copy put back ${how} is another incarnation, each time, and stays it`, () => {
-    const { name, data, copy } = persistent();
+  test(`an old copy put back ${how}, with its lock file, is another incarnation, each time, and stays it`, () => {
+    const { name, data, lock } = persistent();
     const seen = [live(name, 3).incarnation];
     for (let i = 0; i < 3; i++) {
-      copyFileSync(data, copy);
+      for (const file of [data, lock]) copyFileSync(file, `${file}.kept`);
       const later = live(name, 4);
       expect(later.incarnation).toBe(seen.at(-1)!);
       Bun.sleepSync(20); // files get their times in steps of some milliseconds
-      putBack(copy, data);
+      for (const file of [data, lock]) putBack(`${file}.kept`, file);
       const restored = live(name, 1);
       expect(restored.version).toBe(later.version - 3);
       expect(seen).not.toContain(restored.incarnation);
@@ -60,5 +60,16 @@ for (const [how, putBack] of [
     }
     using reader = Segment.attach(name);
     expect(reader.incarnation).toBe(seen.at(-1)!);
-    rmSync(copy, { force: true });
+    for (const file of [data, lock]) rmSync(`${file}.kept`, { force: true });
   });
+
+test("so is one that is put back alone, some seconds later", () => {
+  const { name, data } = persistent();
+  const first = live(name, 3);
+  copyFileSync(data, `${data}.kept`);
+  live(name, 4);
+  Bun.sleepSync(2100);
+  copyFileSync(`${data}.kept`, data);
+  expect(live(name, 1).incarnation).not.toBe(first.incarnation);
+  rmSync(`${data}.kept`);
+});
