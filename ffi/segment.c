@@ -197,8 +197,8 @@ MB_EXPORT int64_t mb_segment_create(const char *directory, const char *path, con
   segment_place(s, &h);
   s->writable = true;
   if ((error = segment_notes(s))) return segment_abandon(s, error);
-  if (path && (error = segment_publish(s->fd, path))) return segment_abandon(s, error);
   if ((error = segment_seal(s))) return segment_abandon(s, error);
+  if (path && (error = segment_publish(s->fd, path))) return segment_abandon(s, error);
   mb_own(MB_OWN_SEGMENT, (int64_t)(uintptr_t)s);
   out[0] = (int64_t)(uintptr_t)s;
   return 0;
@@ -319,14 +319,16 @@ static bool segment_is_left(const mb_segment *s, const struct stat *data, const 
 MB_EXPORT int64_t mb_segment_renew(mb_segment *s, int32_t lock_fd, uint64_t renewal) {
   struct stat data, lock;
   if (!s->writable) return MB_E_NOT_WRITER;
-  if (mb_fstat(s->fd, &data) || mb_fstat(lock_fd, &lock)) return mb_errno();
-  if (!segment_is_left(s, &data, &lock)) {
+  bool known = !mb_fstat(s->fd, &data) && !mb_fstat(lock_fd, &lock);
+  if (!known || !segment_is_left(s, &data, &lock)) {
     mb_store_relaxed(&s->hot->renewal, renewal);
     segment_name_life(s, ((const mb_header *)s->base)->incarnation);
   }
-  s->hot->lock_inode = lock.st_ino;
-  s->hot->lock_ctime_ns = segment_ctime(&lock);
-  return segment_seal(s);
+  s->hot->inode = known ? data.st_ino : 0;
+  s->hot->lock_inode = known ? lock.st_ino : 0;
+  s->hot->lock_ctime_ns = known ? segment_ctime(&lock) : 0;
+  mb_note_use(s);
+  return 0;
 }
 
 /* Takes over from a writer that is gone: 0: it left all whole, 1: its last commit was completed, 2: its unfinished transaction was
