@@ -10,6 +10,7 @@
  */
 import { config as zodConfig } from "zod/mini";
 import { hexOf } from "../protocol/cursor.ts";
+import { platform } from "../node/platform.ts";
 import type { World } from "../node/world.ts";
 import { Client, type OnUpdate } from "./client.ts";
 import { webSocketTransport } from "./link.ts";
@@ -32,19 +33,7 @@ export interface ConnectOptions extends ClientOptions {
 // Its compiled checks want eval, which a page with a Content-Security-Policy forbids and reports.
 zodConfig({ jitless: true });
 
-/** What a platform with a WebSocket knows of time and chance. */
-const browserWorld: World = Object.freeze({
-  now: () => performance.now(),
-  wallMs: () => Date.now(),
-  random: Math.random,
-  randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
-  after(ms: number, action: () => void) {
-    const timer = setTimeout(action, ms);
-    return () => clearTimeout(timer);
-  },
-  soon: queueMicrotask,
-  transport: webSocketTransport,
-});
+const browserWorld: World = Object.freeze({ ...platform, transport: webSocketTransport });
 
 /**
  * Follows the node at `url` ("ws://host:port", "wss://host:port/path"). Keeps connecting, with random waits, until

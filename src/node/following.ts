@@ -120,6 +120,11 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     return this.#replica?.version ?? 0;
   }
 
+  /** Whether this node has a state of the server's, which may be that of version 0. */
+  get hasState(): boolean {
+    return this.#replica?.hasState ?? false;
+  }
+
   get isConnected(): boolean {
     return this.#conversation?.state.phase === "open";
   }

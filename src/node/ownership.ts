@@ -65,7 +65,7 @@ function refuseWrite(schema: Schema, offset: number): never {
   return fail(
     "FOLLOWED",
     `write(): ${where} follows a server, which would undo this: write there, follow less with maps, or pass mesh: true to ` +
-      "all who write it, so that the last writer wins",
+      "every node that it goes through, so that the last writer wins",
     { array: array.name },
   );
 }

@@ -119,6 +119,16 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     this.conversation.step({ kind: "deltaSent", subscription, to, now: this.#world.now() });
   }
 
+  /** The version that all its subscriptions have been brought to; null: not all have had their first state, or there is none. */
+  get version(): number | null {
+    let version: number | null = null;
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.stage !== "live" || subscription.sent === null) return null;
+      version = Math.min(version ?? Infinity, subscription.sent);
+    }
+    return version;
+  }
+
   /** How many versions the subscription that is furthest behind is behind. */
   get lag(): number {
     let lag = 0;

@@ -14,6 +14,8 @@ export interface LinkStats {
   readonly reason: string | null;
   /** Whether `state` is "live". */
   readonly connected: boolean;
+  /** What the follower has been brought to of this node's versions ("in"), or this node of the server's ("out"); null before the first state. */
+  readonly version: number | null;
   readonly sentBytes: number;
   readonly receivedBytes: number;
   /** Bytes handed over that the other end has not taken. */
@@ -89,6 +91,7 @@ export function publishingStats(link: Publishing): LinkStats {
     state: connected ? "live" : "connecting",
     reason: null,
     connected,
+    version: link.version,
     sentBytes: conversation.sentBytes,
     receivedBytes: conversation.receivedBytes,
     queuedBytes: conversation.queuedBytes,
@@ -109,6 +112,7 @@ export function followingStats(link: Following): LinkStats {
     state: givenUp ? "given up" : connected ? "live" : "connecting",
     reason: givenUp?.message ?? null,
     connected,
+    version: link.hasState ? link.version : null,
     ...link.traffic,
     queuedBytes: link.queuedBytes,
     waitingBytes: null,

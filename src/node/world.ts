@@ -1,5 +1,6 @@
 import { systemTransport } from "../transport/endpoint.ts";
 import type { Transport } from "../transport/link.ts";
+import { platform } from "./platform.ts";
 
 /** What a node cannot know by itself: time, chance and the network. A simulation passes its own. */
 export interface World {
@@ -18,15 +19,4 @@ export interface World {
   readonly transport: Transport;
 }
 
-export const realWorld: World = Object.freeze({
-  now: () => performance.now(),
-  wallMs: () => Date.now(),
-  random: Math.random,
-  randomBytes: (count: number) => crypto.getRandomValues(new Uint8Array(count)),
-  after(ms: number, action: () => void) {
-    const timer = setTimeout(action, ms);
-    return () => clearTimeout(timer);
-  },
-  soon: queueMicrotask,
-  transport: systemTransport,
-});
+export const realWorld: World = Object.freeze({ ...platform, transport: systemTransport });

@@ -1,7 +1,7 @@
 import { library } from "../../src/memory/library.ts";
 import { sha256 } from "../../src/memory/digest.ts";
 import { Segment } from "../../src/memory/segment.ts";
-import { start } from "../../src/index.ts";
+import { type Node, start } from "../../src/index.ts";
 import { type Bench, nanoseconds } from "./measure.ts";
 
 const spec = (imageBytes: number) => ({ schemaText: "{}", imageBytes, metaOffset: 0 });
@@ -34,6 +34,37 @@ const commitCell: Bench = {
     };
   },
 };
+
+/** What it costs to keep the time of every write beside a million f64. */
+function meshBench(
+  about: Pick<Bench, "name" | "unit" | "aim" | "aimOf" | "isTime">,
+  figure: (ms: number, node: Node) => number,
+): Bench {
+  return {
+    ...about,
+    against: "the same without mesh: true",
+    async open(ms) {
+      const shape = [1_000_000];
+      const [mesh, plain] = [await start("mesh", { shape, mesh: true }), await start("plain", { shape })];
+      return {
+        value: () => figure(ms, mesh),
+        limit: () => figure(ms, plain),
+        async close() {
+          await Promise.all([mesh.close(), plain.close()]);
+        },
+      };
+    },
+  };
+}
+
+let tick = 0;
+const meshCell = meshBench({ name: "mesh-cell", unit: "commits/s", aim: 1e5, aimOf: "value" }, (ms, node) => {
+  return 1e9 / nanoseconds(ms, (i) => node.write((a) => a.set((i * 7919) % 1_000_000, ++tick)));
+});
+const meshFill = meshBench(
+  { name: "mesh-fill", unit: "ns", aim: 0.1, aimOf: "ratio", isTime: true },
+  (ms, node) => nanoseconds(ms, () => node.write((a) => a.fill(++tick))),
+);
 
 function snapshotOf(name: string, bytes: number): Bench {
   return {
@@ -107,6 +138,8 @@ const sha: Bench = {
 
 export const memoryBenches: readonly Bench[] = [
   commitCell,
+  meshCell,
+  meshFill,
   snapshotOf("64B", 64),
   snapshotOf("4KB", 4096),
   snapshotOf("1MB", 2 ** 20),

@@ -12,6 +12,7 @@ import { Proxy } from "../node/proxy.ts";
 import { codeOf, until } from "../node/until.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
+import { virtualWorld } from "../sim/virtual_world.ts";
 
 setDefaultTimeout(30_000);
 
@@ -28,15 +29,7 @@ class Bench {
     scheduler: this.clock,
     wires: () => ({ there: { delayMs: () => 1 }, back: { delayMs: () => 1, ...this.back } }),
   });
-  readonly #world: World = {
-    now: () => this.clock.now,
-    wallMs: () => this.clock.now,
-    random: () => this.random.next(),
-    randomBytes: (count) => this.random.bytes(count),
-    after: (ms, action) => this.clock.schedule(ms, action),
-    soon: (action) => void this.clock.schedule(0, action),
-    transport: this.network,
-  };
+  readonly #world: World = virtualWorld(this.clock, this.random, this.network);
 
   start(options: StartOptions): Node {
     let node: Node | null = null;

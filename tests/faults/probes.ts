@@ -8,39 +8,9 @@ import { checkRuns } from "../../src/delta/runs.ts";
 import { Secret } from "../../src/node/secrets.ts";
 import { amount, count, type Fault, mib, ms, quantile, type Trial } from "./fault.ts";
 import { Stranger, within } from "./strangers.ts";
+import { areRuns, edges, limits } from "../delta/edges.ts";
 
 const rangesWanted = 1_000_000;
-const edges = [
-  0,
-  1,
-  2,
-  63,
-  64,
-  65,
-  2 ** 31 - 1,
-  2 ** 31,
-  2 ** 32 - 1,
-  2 ** 32,
-  2 ** 53 - 1,
-  2 ** 53,
-  2 ** 63,
-  -1,
-  0.5,
-  NaN,
-];
-const limits = [0, 64, 100, 2 ** 48, 2 ** 53 - 1];
-
-function areRuns(pairs: readonly number[], limit: number): boolean {
-  if (!pairs.every(Number.isSafeInteger)) return false;
-  let end = 0n;
-  for (let i = 0; i < pairs.length; i += 2) {
-    const [offset, length] = [BigInt(pairs[i]!), BigInt(pairs[i + 1]!)];
-    if (offset < end || length <= 0n || offset + length > BigInt(limit)) return false;
-    end = offset + length;
-  }
-  return true;
-}
-
 const ranges: Fault = {
   id: "N06",
   name: "ranges at the edges of numbers",

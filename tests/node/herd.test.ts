@@ -6,6 +6,7 @@ import type { World } from "../../src/node/world.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
+import { virtualWorld } from "../sim/virtual_world.ts";
 import { RawFollower } from "./raw.ts";
 import { until } from "./until.ts";
 
@@ -21,15 +22,7 @@ class Bench {
     scheduler: this.clock,
     wires: () => ({ there: { delayMs: () => 1 }, back: { delayMs: () => 1 } }),
   });
-  readonly #world: World = {
-    now: () => this.clock.now,
-    wallMs: () => this.clock.now,
-    random: () => this.random.next(),
-    randomBytes: (count) => this.random.bytes(count),
-    after: (ms, action) => this.clock.schedule(ms, action),
-    soon: (action) => void this.clock.schedule(0, action),
-    transport: this.network,
-  };
+  readonly #world: World = virtualWorld(this.clock, this.random, this.network);
 
   start(name: string, options: StartOptions): Promise<Node> {
     return Node.start(name, { heartbeatMs: 60_000, ...options }, this.#world);

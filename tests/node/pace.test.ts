@@ -6,6 +6,7 @@ import { Node as NodeWithWorld } from "../../src/node/node.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
+import { virtualWorld } from "../sim/virtual_world.ts";
 import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
@@ -48,15 +49,7 @@ class Bench {
   }
 
   start(name: string, options: StartOptions): Node {
-    const world: World = {
-      now: () => this.clock.now,
-      wallMs: () => this.clock.now,
-      random: () => this.random.next(),
-      randomBytes: (count) => this.random.bytes(count),
-      after: (ms, action) => this.clock.schedule(ms, action),
-      soon: (action) => void this.clock.schedule(0, action),
-      transport: this.network,
-    };
+    const world: World = virtualWorld(this.clock, this.random, this.network);
     let node: Node | null = null;
     void NodeWithWorld.start(name, options, world).then((started) => (node = started));
     this.run(10);
