@@ -2,17 +2,15 @@ import { type Schema, schemaFromJson } from "../array/schema.ts";
 import { MemblastError } from "../errors.ts";
 import { hmacSha256 } from "../integrity/sha256.ts";
 import { Asking } from "../node/asking.ts";
-import { causeText, Conversation, type ConversationOwner } from "../node/conversation.ts";
-import { endingOf } from "../node/ending.ts";
+import { Line, type LineOwner } from "../node/line.ts";
 import type { Conflation } from "../node/events.ts";
-import { backoffMs } from "../node/reconnect.ts";
 import type { Applied } from "../node/replica.ts";
 import type { Update } from "../node/update.ts";
 import type { World } from "../node/world.ts";
 import type { Delta } from "../protocol/assembly.ts";
 import { crc32c } from "../protocol/crc32c.ts";
 import { hexOf } from "../protocol/cursor.ts";
-import { followerDeadline, newFollower, stepFollower } from "../protocol/follower.ts";
+import { newFollower } from "../protocol/follower.ts";
 import type {
   AppliedOutcome,
   FollowerAction,
@@ -23,7 +21,7 @@ import type {
 } from "../protocol/follower_state.ts";
 import type { ProtocolFault } from "../protocol/fault.ts";
 import { defaultLimits } from "../protocol/limits.ts";
-import type { CloseCause, LinkAction } from "../protocol/session.ts";
+import type { LinkAction } from "../protocol/session.ts";
 import type { ClientConfig } from "./options.ts";
 import type { Regions } from "./regions.ts";
 import { Subscription } from "./subscription.ts";
@@ -42,10 +40,8 @@ export interface FollowingOwner {
   onEnd(error: MemblastError): void;
 }
 
-const session = { step: stepFollower, deadline: followerDeadline, crc32c };
-
 /** A browser's way along one node: connects, subscribes, applies what comes, and comes back after every loss until it is closed. */
-export class Following implements ConversationOwner<FollowerEvent, FollowerAction> {
+export class Following implements LineOwner {
   readonly counters = {
     connects: 0,
     deltas: 0,
@@ -66,19 +62,11 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   readonly #world: World;
   readonly #owner: FollowingOwner;
   readonly #nodeId: string;
-  readonly #calledOff = new AbortController();
-  #conversation: Conversation<FollowerState, FollowerEvent, FollowerAction> | null = null;
-  /** Bytes of links that are gone. */
-  #past = { sentBytes: 0, receivedBytes: 0 };
+  readonly #line: Line;
   #regions: Regions;
   #maxRate: number | null;
   #keys = 0;
-  #failures = 0;
-  /** The node has told what it has, and so has this one its client. */
-  #isWelcome = false;
   readonly #asking: Asking;
-  #cancelRetry: (() => void) | null = null;
-  #isClosed = false;
 
   constructor(config: ClientConfig, world: World, owner: FollowingOwner) {
     this.#config = config;
@@ -88,40 +76,24 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#maxRate = config.pace.maxRate;
     this.#asking = new Asking(world, () => this.#askAgain());
     this.#nodeId = hexOf(world.randomBytes(16));
+    const { address, url: key, backoff } = config;
+    this.#line = new Line({ address, key, backoff, crc32c }, world, this);
   }
 
   get isClosed(): boolean {
-    return this.#isClosed;
+    return this.#line.isClosed;
   }
 
   get isConnected(): boolean {
-    return this.#conversation?.state.phase === "open";
+    return this.#line.isConnected;
   }
 
   get traffic(): { sentBytes: number; receivedBytes: number } {
-    const { sentBytes = 0, receivedBytes = 0 } = this.#conversation ?? {};
-    return {
-      sentBytes: this.#past.sentBytes + sentBytes,
-      receivedBytes: this.#past.receivedBytes + receivedBytes,
-    };
+    return this.#line.traffic;
   }
 
   connect(): void {
-    const { name, address, heartbeatMs, secret } = this.#config;
-    const limits = { ...defaultLimits, heartbeatMs };
-    const state = newFollower({ node: name, nodeId: this.#nodeId, keyId: secret?.keyId ?? null, limits });
-    const conversation = new Conversation<FollowerState, FollowerEvent, FollowerAction>(
-      state,
-      session,
-      this.#world,
-      this,
-    );
-    this.#conversation = conversation;
-    const { signal } = this.#calledOff;
-    this.#world.transport.connect(address, conversation, { signal }).catch((error: MemblastError) => {
-      this.#conversation = null;
-      this.#lost(0, error);
-    });
+    this.#line.connect();
   }
 
   /** Resolves with the first state of these regions. INVALID_REGION, INVALID_NAME, REFUSED leave everything as it was. */
@@ -146,36 +118,37 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   }
 
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#cancelRetry?.();
+    if (this.#line.isClosed) return;
+    this.#line.close();
     this.#asking.stop();
-    this.#calledOff.abort();
-    this.#conversation?.close("closing");
     this.#reject(new MemblastError("CLOSED", "The client was closed"));
   }
 
-  // ---- what the conversation reports ----
+  // ---- what the line reports ----
 
-  opened(): FollowerEvent {
-    return { kind: "opened", nonce: hexOf(this.#world.randomBytes(32)), now: this.#world.now() };
+  begin(): FollowerState {
+    const { name, heartbeatMs, secret } = this.#config;
+    const limits = { ...defaultLimits, heartbeatMs };
+    return newFollower({ node: name, nodeId: this.#nodeId, keyId: secret?.keyId ?? null, limits });
   }
 
-  drained(): void {}
-
-  closed(cause: CloseCause): void {
-    const { cutBy, failure } = this.#conversation!;
-    this.#past = this.traffic;
-    this.#conversation = null;
+  onEnd(): void {
     this.#asking.stop();
-    const isWelcome = this.#isWelcome;
-    this.#isWelcome = false;
-    if (this.#isClosed) return;
-    if (failure && isWelcome) this.#owner.onError(failure);
-    if (isWelcome) this.#owner.onDisconnect(causeText(cause, cutBy));
-    const ending = endingOf(cause, this.#config.url, isWelcome, cutBy);
-    if (ending.kind === "giveUp") this.#giveUp(ending.error);
-    else this.#lost(ending.afterMs, isWelcome ? ending.error : (failure ?? ending.error));
+  }
+
+  onDisconnect(reason: string): void {
+    if (!this.#line.isClosed) this.#owner.onDisconnect(reason);
+  }
+
+  onError(error: MemblastError): void {
+    if (!this.#line.isClosed) this.#owner.onError(error);
+  }
+
+  onHopeless(error: MemblastError): void {
+    if (this.#line.isClosed) return;
+    this.#reject(error);
+    this.close();
+    this.#owner.onEnd(error);
   }
 
   perform(action: Exclude<FollowerAction, LinkAction>): void {
@@ -192,7 +165,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
         return this.#report(action.report);
       case "sign": {
         const mac = hmacSha256(this.#config.secret!.bytes, action.transcript);
-        return this.#conversation!.step({ kind: "signed", mac, now: this.#world.now() });
+        return this.#line.step({ kind: "signed", mac, now: this.#world.now() });
       }
     }
   }
@@ -200,7 +173,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   // ----
 
   #step(event: FollowerEvent): void {
-    if (this.isConnected) this.#conversation!.step(event);
+    if (this.isConnected) this.#line.step(event);
   }
 
   #subscription(schema: Schema, regions: Regions): Subscription {
@@ -228,20 +201,20 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       } else if (welcome.incarnation !== before.incarnation) this.shown?.replica.forgetVersion();
     } catch (error) {
       if (!(error instanceof MemblastError)) throw error;
-      return this.#giveUp(error);
+      return this.onHopeless(error);
     }
     this.welcome = welcome;
     const subscription = this.#wanted ?? this.shown!;
     subscription.catchesUp = "reconnect";
     this.#subscribe(subscription);
-    this.#isWelcome = true;
+    this.#line.welcomed();
     this.#owner.onConnect();
   }
 
   #subscribed({ key, resumed, version }: Extract<FollowerAction, { kind: "subscribed" }>): void {
     this.#asking.accepted();
     if (!resumed) return;
-    this.#failures = 0;
+    this.#line.succeeded();
     const subscription = this.#of(key);
     if (version === subscription.replica.version) subscription.catchesUp = null; // nothing was missed
   }
@@ -258,14 +231,14 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       result = subscription.replica.apply(delta);
     } catch (error) {
       if (!(error instanceof MemblastError)) throw error;
-      return this.#giveUp(error);
+      return this.onHopeless(error);
     }
     const outcome: AppliedOutcome =
       result.kind === "ok" ? result : { kind: "mismatch", leafHashes: result.leafHashes };
     const { version } = subscription.replica;
     this.#step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
     if (result.kind === "mismatch") return;
-    this.#failures = 0; // not before: a link that never brings anything is to be tried less and less often
+    this.#line.succeeded();
     this.counters.deltas++;
     if (delta.full) this.counters.fullDeltas++;
     else if (delta.to > delta.from) this.counters.conflatedVersions += delta.to - delta.from - 1;
@@ -293,7 +266,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     if (this.#asking.refused(code)) return;
     const text = `${this.#config.url} refuses what is asked of it: ${message}`;
     const error = new MemblastError("REFUSED", text, { reason: code });
-    if (this.#wanted?.key !== key || !this.shown) return this.#giveUp(error);
+    if (this.#wanted?.key !== key || !this.shown) return this.onHopeless(error);
     this.#wanted = null;
     this.#regions = this.shown.options;
     this.shown.catchesUp = "reconnect";
@@ -326,23 +299,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#of(key).catchesUp = "overflow";
     if (this.#config.pace.overflow !== "disconnect") return;
     const text = `${this.#config.url} could not keep all commits that this client was too slow to take`;
-    this.#giveUp(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));
-  }
-
-  /** Tells of the first failure of an outage, not of each, and tries again later. */
-  #lost(afterMs: number, error: MemblastError | null): void {
-    if (this.#isClosed) return;
-    if (error && this.#failures === 0) this.#owner.onError(error);
-    // The jitter comes on top: a server that asks for a pause does not want all of them back at one moment.
-    const wait = afterMs + backoffMs(this.#config.backoff, this.#failures++, this.#world.random);
-    this.#cancelRetry = this.#world.after(wait, () => this.connect());
-  }
-
-  #giveUp(error: MemblastError): void {
-    if (this.#isClosed) return;
-    this.#reject(error);
-    this.close();
-    this.#owner.onEnd(error);
+    this.onHopeless(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));
   }
 
   #reject(error: MemblastError): void {

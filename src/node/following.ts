@@ -5,26 +5,23 @@ import { contains } from "../delta/runs.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { crc32c, hasher } from "../memory/digest.ts";
 import type { Delta } from "../protocol/assembly.ts";
-import { followerDeadline, newFollower, stepFollower } from "../protocol/follower.ts";
+import { newFollower } from "../protocol/follower.ts";
 import type {
   AppliedOutcome,
   FollowerAction,
-  FollowerEvent,
   FollowerReport,
   FollowerState,
   Welcome,
 } from "../protocol/follower_state.ts";
 import type { ProtocolFault } from "../protocol/fault.ts";
 import { defaultLimits } from "../protocol/limits.ts";
-import type { CloseCause, LinkAction } from "../protocol/session.ts";
+import type { LinkAction } from "../protocol/session.ts";
 import { Asking } from "./asking.ts";
-import { causeText, Conversation, type ConversationOwner } from "./conversation.ts";
-import { endingOf } from "./ending.ts";
+import { Line, type LineOwner } from "./line.ts";
 import type { Conflation } from "./events.ts";
 import { checkMesh, linksOf } from "./linking.ts";
 import type { Identity } from "./listening.ts";
 import type { NodeConfig, ServerConfig } from "./options.ts";
-import { backoffMs } from "./reconnect.ts";
 import { type Applied, Replica } from "./replica.ts";
 import { Staging } from "./staging.ts";
 import type { Storage } from "./storage.ts";
@@ -45,8 +42,6 @@ export interface FollowingOwner {
   onGivenUp(following: Following): void;
 }
 
-const session = { step: stepFollower, deadline: followerDeadline, crc32c };
-
 /** How often to look whether what claimed to be of the future is believed by now. */
 const secondLookMs = 30_000;
 
@@ -54,7 +49,7 @@ const secondLookMs = 30_000;
 const subscriptionKey = 0;
 
 /** One server followed: connects, subscribes, applies what comes, and comes back after every loss until it is closed. */
-export class Following implements ConversationOwner<FollowerEvent, FollowerAction> {
+export class Following implements LineOwner {
   readonly server: ServerConfig;
   /** Resolves with the first state; rejects where trying again is of no use. */
   readonly ready: Promise<void>;
@@ -75,7 +70,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   readonly #config: NodeConfig;
   readonly #world: World;
   readonly #owner: FollowingOwner;
-  #conversation: Conversation<FollowerState, FollowerEvent, FollowerAction> | null = null;
+  readonly #line: Line;
   #replica: Replica | null = null;
   /** Where what it follows is a node of the same mesh. */
   #staging: Staging | null = null;
@@ -87,14 +82,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   #maxRate: number | null;
   /** In the mode "every": why the next delta may hold several commits. */
   #catchesUp: Conflation["cause"] | null = null;
-  #failures = 0;
-  /** The server has told what it has, and so has this node its owner. */
-  #isWelcome = false;
   readonly #asking: Asking;
-  #past = { sentBytes: 0, receivedBytes: 0 };
-  #cancelRetry: (() => void) | null = null;
-  #calledOff = new AbortController();
-  #isClosed = false;
 
   constructor(
     server: ServerConfig,
@@ -111,6 +99,9 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#world = world;
     this.#owner = owner;
     this.#asking = new Asking(world, () => this.#subscribe());
+    const { address, key } = server;
+    const { backoff, tls } = config;
+    this.#line = new Line({ address, key, backoff, tls, crc32c }, world, this);
     this.ready = this.#ready.promise;
     this.ready.catch(() => {}); // whoever wants to know asks
   }
@@ -126,80 +117,45 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   }
 
   get isConnected(): boolean {
-    return this.#conversation?.state.phase === "open";
+    return this.#line.isConnected;
   }
 
-  /** Whether there is a link, however far it has come. */
   get isLinked(): boolean {
-    return this.#conversation?.isLinked ?? false;
+    return this.#line.isLinked;
   }
 
-  /** Bytes out and in on all links that there were. */
   get traffic(): { sentBytes: number; receivedBytes: number } {
-    const { sentBytes = 0, receivedBytes = 0 } = this.#conversation ?? {};
-    return {
-      sentBytes: this.#past.sentBytes + sentBytes,
-      receivedBytes: this.#past.receivedBytes + receivedBytes,
-    };
+    return this.#line.traffic;
   }
 
-  /** Bytes handed over that the server has not taken. */
   get queuedBytes(): number {
-    return this.#conversation?.queuedBytes ?? 0;
+    return this.#line.queuedBytes;
   }
 
   connect(): void {
+    this.#line.connect();
+  }
+
+  begin(): FollowerState {
     const { name, id } = this.#identity;
     const limits = { ...defaultLimits, heartbeatMs: this.#config.heartbeatMs };
-    const state = newFollower({ node: name, nodeId: id, keyId: this.server.secret?.keyId ?? null, limits });
-    const conversation = new Conversation<FollowerState, FollowerEvent, FollowerAction>(
-      state,
-      session,
-      this.#world,
-      this,
-    );
-    this.#conversation = conversation;
-    const { tls } = this.#config;
-    this.#world.transport
-      .connect(this.server.address, conversation, { signal: this.#calledOff.signal, ...(tls && { tls }) })
-      .catch((error: MemblastError) => {
-        this.#conversation = null;
-        if (error.code === "CONNECT_FAILED") this.#lost(0, error);
-        else this.#giveUp(error); // wrong certificates stay wrong
-      });
+    return newFollower({ node: name, nodeId: id, keyId: this.server.secret?.keyId ?? null, limits });
   }
 
-  opened(): FollowerEvent {
-    return { kind: "opened", nonce: this.#world.randomBytes(32).toHex(), now: this.#world.now() };
-  }
-
-  drained(): void {}
-
-  closed(cause: CloseCause): void {
-    const { cutBy, failure } = this.#conversation!;
-    this.#past = this.traffic;
-    this.#conversation = null;
+  onEnd(): void {
     this.#asking.stop();
-    const isWelcome = this.#isWelcome;
-    this.#isWelcome = false;
-    if (failure && isWelcome) this.#owner.onError(this, failure);
-    if (isWelcome) this.#owner.onDisconnect(this, causeText(cause, cutBy));
-    const ending = endingOf(cause, this.server.key, isWelcome, cutBy);
-    if (ending.kind === "giveUp") this.#giveUp(ending.error);
-    else this.#lost(ending.afterMs, isWelcome ? ending.error : (failure ?? ending.error));
   }
 
-  /** Tells of the first failure of an outage, not of each, and tries again later. */
-  #lost(afterMs: number, error: MemblastError | null): void {
-    if (this.#isClosed) return;
-    if (error && this.#failures === 0) this.#owner.onError(this, error);
-    // The jitter comes on top: a server that asks for a pause does not want all of them back at one moment.
-    const wait = afterMs + backoffMs(this.#config.backoff, this.#failures++, this.#world.random);
-    this.#cancelRetry = this.#world.after(wait, () => this.connect());
+  onDisconnect(reason: string): void {
+    this.#owner.onDisconnect(this, reason);
   }
 
-  #giveUp(error: MemblastError): void {
-    if (this.#isClosed) return;
+  onError(error: MemblastError): void {
+    this.#owner.onError(this, error);
+  }
+
+  onHopeless(error: MemblastError): void {
+    if (this.#line.isClosed) return;
     this.givenUp = error;
     this.#ready.reject(error);
     this.close();
@@ -215,7 +171,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
         return this.#apply(action.delta);
       case "subscribed":
         this.#asking.accepted();
-        if (action.resumed) this.#failures = 0;
+        if (action.resumed) this.#line.succeeded();
         if (action.resumed && action.version === this.version) this.#catchesUp = null; // nothing was missed
         return;
       case "refused":
@@ -224,7 +180,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
         return this.#report(action.report);
       case "sign": {
         const mac = this.server.secret!.secret.sign(action.transcript);
-        return this.#conversation!.step({ kind: "signed", mac, now: this.#world.now() });
+        return this.#line.step({ kind: "signed", mac, now: this.#world.now() });
       }
     }
   }
@@ -243,14 +199,14 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     this.#catchesUp = "overflow";
     if (this.server.pace.overflow !== "disconnect") return;
     const text = `${this.server.key} could not keep all commits that this node was too slow to take`;
-    this.#giveUp(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));
+    this.onHopeless(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));
   }
 
   /** Deltas a second at most, from now on and on every later link; null: as fast as it goes. */
   setRate(perSecond: number | null): void {
     this.#maxRate = perSecond;
     if (!this.isConnected) return;
-    this.#conversation!.step({ kind: "rate", key: subscriptionKey, perSecond, now: this.#world.now() });
+    this.#line.step({ kind: "rate", key: subscriptionKey, perSecond, now: this.#world.now() });
   }
 
   #welcome(welcome: Welcome): void {
@@ -260,17 +216,17 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
       this.#prepare(welcome);
     } catch (error) {
       if (!(error instanceof MemblastError)) throw error;
-      return this.#giveUp(error);
+      return this.onHopeless(error);
     }
     this.#catchesUp = "reconnect";
     this.#subscribe();
-    this.#isWelcome = true;
+    this.#line.welcomed();
     this.#owner.onConnect(this);
   }
 
   #subscribe(): void {
     const { mapping, version, hasState } = this.#replica!;
-    this.#conversation!.step({
+    this.#line.step({
       kind: "subscribe",
       request: {
         key: subscriptionKey,
@@ -290,7 +246,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   #refused({ code, message }: ProtocolFault): void {
     if (this.#asking.refused(code)) return;
     const text = `${this.server.key} refuses what is asked of it: ${message}`;
-    this.#giveUp(new MemblastError("REFUSED", text, { reason: code }));
+    this.onHopeless(new MemblastError("REFUSED", text, { reason: code }));
   }
 
   /** The replica goes on where the server is the one it was; another incarnation or schema starts anew. */
@@ -325,7 +281,7 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
   /** Another writer of our memory does not end its turn: what came is dropped, and asked for again by the next link. */
   #putOff(error: MemblastError): void {
     this.#owner.onError(this, error);
-    this.#conversation?.close("busy");
+    this.#line.hangUp("busy");
   }
 
   /** Tells once that a clock is wrong, and looks now and then whether it still is. */
@@ -359,14 +315,14 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
     } catch (error) {
       if (!(error instanceof MemblastError)) throw error;
       if (error.code === "LOCKED") return this.#putOff(error);
-      return this.#giveUp(error);
+      return this.onHopeless(error);
     }
     const tell = (outcome: AppliedOutcome) => {
       const { version } = replica;
-      this.#conversation!.step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
+      this.#line.step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
     };
     if (result.kind === "mismatch") return tell({ kind: "mismatch", leafHashes: result.leafHashes });
-    this.#failures = 0; // not before: a link that never brings anything is to be tried less and less often
+    this.#line.succeeded();
     this.counters.deltas++;
     if (delta.full) this.counters.fullDeltas++;
     tell({ kind: "ok" });
@@ -389,17 +345,14 @@ export class Following implements ConversationOwner<FollowerEvent, FollowerActio
 
   /** Breaks what link there still is. */
   abort(): void {
-    this.#conversation?.abort();
+    this.#line.abort();
   }
 
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#cancelRetry?.();
+    if (this.#line.isClosed) return;
+    this.#line.close();
     this.#asking.stop();
     this.#cancelSecondLook?.();
-    this.#calledOff.abort();
-    this.#conversation?.close("closing");
     this.#ready.reject(new MemblastError("CLOSED", "The node was closed before its first state came"));
   }
 }

@@ -7,7 +7,7 @@ import { Backlog } from "../../src/node/backlog.ts";
 import { Conversation } from "../../src/node/conversation.ts";
 import { Encoding } from "../../src/node/encoding.ts";
 import { Feed, Feeds } from "../../src/node/feed.ts";
-import { Following } from "../../src/node/following.ts";
+import { Line } from "../../src/node/line.ts";
 import { Publishing } from "../../src/node/publishing.ts";
 import { Replica } from "../../src/node/replica.ts";
 import { Storage } from "../../src/node/storage.ts";
@@ -131,10 +131,10 @@ export const canaries: Readonly<Record<string, Canary>> = {
     bug: "now and then a lost link is not dialled again",
     needs: ["cut"],
     plant() {
-      const { connect } = Following.prototype;
+      const { connect } = Line.prototype;
       const isForgotten = often(7);
-      Following.prototype.connect = function () {
-        if (this.counters.connects === 0 || !isForgotten()) connect.call(this);
+      Line.prototype.connect = function () {
+        if (this.traffic.receivedBytes === 0 || !isForgotten()) connect.call(this);
       };
     },
   },
