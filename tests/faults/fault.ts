@@ -47,10 +47,13 @@ export class Trial {
   readonly folder: string;
   readonly seed: number;
   readonly measures: Measure[] = [];
+  /** Tells whoever waits how far it is. */
+  readonly say: (text: string) => void;
   #deadline: number;
 
-  constructor(folder: string, seed: number, seconds: number) {
+  constructor(folder: string, seed: number, seconds: number, say: (text: string) => void = () => {}) {
     this.folder = folder;
+    this.say = say;
     this.seed = seed >>> 0 || 1;
     this.random = new Random(this.seed);
     this.#deadline = performance.now() + seconds * 1000;

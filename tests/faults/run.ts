@@ -7,6 +7,7 @@ import { libraryKind } from "../../src/memory/library.ts";
 import { catalogue } from "./catalogue.ts";
 import { count, type Fault } from "./fault.ts";
 import { type HazardLine, tableOf } from "./hazards.ts";
+import { Progress } from "./progress.ts";
 import { type Result, Session } from "./session.ts";
 
 const options = commandLine({
@@ -45,13 +46,18 @@ console.log(
 console.log(ink.dim(`id   ${"fault".padEnd(nameWidth)}  injections  violations  figure`));
 const results: Result[] = [];
 using session = new Session(options.seed);
+using progress = new Progress();
 process.on("SIGINT", () => {
+  progress[Symbol.dispose]();
   session[Symbol.dispose]();
   process.exit(130);
 });
 const start = performance.now();
 for (const [i, fault] of chosen.entries()) {
-  const result = await session.run(fault, secondsFor(chosen.slice(i)));
+  const seconds = secondsFor(chosen.slice(i));
+  progress.begin(fault.id, fault.name, seconds);
+  const result = await session.run(fault, seconds, (text) => progress.say(text));
+  progress.end();
   results.push(result);
   show(result);
 }
@@ -65,6 +71,7 @@ console.log(
 );
 showHazards(tableOf(results));
 if (options.json) await Bun.write(options.json, `${JSON.stringify(results.map(published), null, 2)}\n`);
+progress[Symbol.dispose](); // an exit disposes of nothing
 session[Symbol.dispose]();
 process.exit(bad.length > 0 ? 1 : 0);
 

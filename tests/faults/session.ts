@@ -26,7 +26,7 @@ export class Session implements Disposable {
   }
 
   /** Runs one row for about `seconds`. Never throws: what is thrown inside is a violation. */
-  async run(fault: Fault, seconds: number): Promise<Result> {
+  async run(fault: Fault, seconds: number, say?: (text: string) => void): Promise<Result> {
     const skipped = reasonToSkip(fault);
     const base = { id: fault.id, fault: fault.name };
     if (skipped)
@@ -40,7 +40,7 @@ export class Session implements Disposable {
         measures: [],
         seconds: 0,
       };
-    const trial = new Trial(join(this.folder, fault.id), seedOf(this.seed, fault.id), seconds);
+    const trial = new Trial(join(this.folder, fault.id), seedOf(this.seed, fault.id), seconds, say);
     const start = performance.now();
     let figure = "";
     try {

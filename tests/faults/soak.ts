@@ -56,6 +56,7 @@ const soak: Fault = {
       if (performance.now() - sampledAt < sampleMs) continue;
       sampledAt = performance.now();
       samples.push(await sample(stage, begun));
+      trial.say(`${told(samples.at(-1)!)}; ${count(faults)} links with mischief`);
     }
     await stage.publisher.call("tick", 0);
     for (const lane of stage.lanes) {
@@ -78,6 +79,12 @@ async function sample(stage: Stage, begun: number): Promise<Sample> {
   const hours = (performance.now() - begun) / 3_600_000;
   const publisher = await stage.publisher.call<Usage>("usage");
   return { hours, publisher, followers: await stage.followers.call<Usage>("usage") };
+}
+
+function told({ hours, publisher, followers }: Sample): string {
+  const text = ({ rss, heap, descriptors }: Usage) =>
+    `${mib(rss)} (heap ${mib(heap)}), ${descriptors} descriptors`;
+  return `${(hours * 3600).toFixed(0)} s: publisher ${text(publisher)}, followers ${text(followers)}`;
 }
 
 /** Memory and descriptors of both processes: slopes where the time was long enough, else the differences. */

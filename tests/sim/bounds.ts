@@ -78,7 +78,7 @@ const roomBytes = 16_384;
 const pieceBytes = 1 << 20;
 
 /** What grows beyond its limit somewhere; null: nothing does. */
-export function overgrown({ members, weather, imageBytes }: Cluster): string | null {
+export function overgrown({ members, weather, imageBytes, dying }: Cluster): string | null {
   const { queueBytes } = weather.odds;
   const oneBytes = overhead * imageBytes + roomBytes;
   let linksMost = 0;
@@ -97,6 +97,7 @@ export function overgrown({ members, weather, imageBytes }: Cluster): string | n
   // What a link brings in one piece stays whole as long as any of it does.
   if (assembled > oneBytes + 2 * pieceBytes)
     return `${assembled} bytes of one delta have arrived, above ${oneBytes + 2 * pieceBytes}`;
+  if (dying > 0) return null;
   const encoded = encodingBytes();
   const encodedMost = (linksMost + 1) * (oneBytes + queueBytes);
   if (encoded > encodedMost)

@@ -31,6 +31,8 @@ export class Cluster {
   #dialler = 0;
   /** Links that died without a word: what was on them stays for ever. */
   quietRoutes = 0;
+  /** Nodes that were killed and still hold what they had; a process that dies holds nothing. */
+  dying = 0;
 
   constructor(prefix: string, clock: Clock, random: Random, weather: Weather) {
     this.#prefix = prefix;
@@ -181,7 +183,8 @@ export class Cluster {
       const { dialler, listener } = this.#routes.get(pair.from)!;
       if (dialler === index || listener === index) this.#break(pair, isQuiet);
     }
-    void node.close();
+    this.dying++;
+    void node.close().finally(() => this.dying--);
   }
 
   cut(): void {

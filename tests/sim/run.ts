@@ -68,6 +68,9 @@ if (values.models) {
   process.exit(0);
 }
 
+const shareMin = 250;
+const shareMax = 2000;
+
 const allowed = parseFaults(values.faults);
 
 // Nodes that keep their memory have named segments: in a folder of their own, which goes with this process.
@@ -97,15 +100,15 @@ async function playAll(): Promise<Sum> {
   return sum;
 }
 
-/** Large shares, because a young process is slow: its code is not compiled yet. */
+/** Large shares first, because a young process is slow: its code is not compiled yet. Small ones at the end, so that all end together. */
 async function dealOut(): Promise<Sum> {
   const sum = emptySum();
-  const share = Math.min(2000, Math.ceil(seeds / jobs));
   let next = from;
   const worker = async () => {
     while (next < from + seeds) {
       const first = next;
-      next = Math.min(first + share, from + seeds);
+      const share = Math.ceil((from + seeds - first) / (first === from ? jobs : 2 * jobs));
+      next += Math.min(Math.max(share, shareMin), shareMax, from + seeds - first);
       addSum(sum, await playElsewhere(first, next - first));
     }
   };
