@@ -91,10 +91,14 @@ async function sweep(trial: Trial, { what, door, options }: (typeof followings)[
       sessionUpdates,
       options,
     );
-    if (lane.links[0]?.[direction].isCut) reached++;
+    const cut = lane.links[0]![direction];
+    if (cut.isCut) reached++;
+    else if (cut.sentBytes >= cutAfter)
+      trial.violate(`${what}: ${cut.sentBytes} bytes ${direction} came through a link cut after ${cutAfter}`);
   });
   trial.injections += reached;
-  if (reached < 0.9 * tried) trial.violate(`${what}: only ${reached} of ${tried} links were cut`);
+  // On a busy machine commits come together, and a session may end before its last offsets.
+  if (reached < 0.5 * tried) trial.violate(`${what}: only ${reached} of ${tried} links were cut`);
   return `${what} ${amount(tried, total)} offsets (${count(down)} down, ${count(up)} up)`;
 }
 

@@ -68,7 +68,6 @@ if (values.models) {
   process.exit(0);
 }
 
-const shareMin = 250;
 const shareMax = 2000;
 
 const allowed = parseFaults(values.faults);
@@ -100,15 +99,15 @@ async function playAll(): Promise<Sum> {
   return sum;
 }
 
-/** Large shares first, because a young process is slow: its code is not compiled yet. Small ones at the end, so that all end together. */
+/** Equal shares, as many for each job, and large ones, because a young process is slow: its code is not compiled yet. */
 async function dealOut(): Promise<Sum> {
   const sum = emptySum();
+  const share = Math.ceil(seeds / (jobs * Math.ceil(seeds / (jobs * shareMax))));
   let next = from;
   const worker = async () => {
     while (next < from + seeds) {
       const first = next;
-      const share = Math.ceil((from + seeds - first) / (first === from ? jobs : 2 * jobs));
-      next += Math.min(Math.max(share, shareMin), shareMax, from + seeds - first);
+      next = Math.min(first + share, from + seeds);
       addSum(sum, await playElsewhere(first, next - first));
     }
   };

@@ -14,11 +14,8 @@ async function sim(...args: string[]): Promise<{ status: number; output: string 
   return { status: await child.exited, output };
 }
 
-// Other seeds every day: a failure names its seed, and `bun run sim --seed N` replays it.
-const from = 1 + Math.floor(Date.now() / 86_400_000) * 10_000;
-
 test("worlds of storms, cuts and restarts all end in equal bytes", async () => {
-  const { status, output } = await sim("--seeds", process.env["SIM_SEEDS"] ?? "2000", "--from", String(from));
+  const { status, output } = await sim("--seeds", process.env["SIM_SEEDS"] ?? "2000", "--from", "1");
   console.log(output.trim());
   expect(output).toContain(" 0 violations");
   expect(status).toBe(0);
