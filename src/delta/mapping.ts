@@ -27,8 +27,8 @@ export class Mapping {
   readonly localRuns: Runs;
   /** Per layer the triples local offset, source offset, length, sorted by source offset. */
   private readonly layers: readonly Float64Array[];
-  /** The position in the subscribed space at which each triple of layer 0 begins. */
-  private readonly positions: Float64Array;
+  /** The position in the subscribed space at which each triple of each layer begins. */
+  private readonly positions: readonly Float64Array[];
 
   /**
    * A link's two regions must have the same dtype (SCHEMA_MISMATCH) and, dimensions of 1 left out, the same shape;
@@ -47,7 +47,12 @@ export class Mapping {
     );
     if (bytesOf(this.layers) !== totalBytes(this.localRuns)) refuseOverlap(source, local, links);
     this.space = new SubscribedSpace(this.sourceRuns);
-    this.positions = positionsOf(this.layers[0]);
+    this.positions = this.layers.map((layer) => positionsOf(layer, this.space));
+  }
+
+  /** In how many places the byte with most of them lies. */
+  get layerCount(): number {
+    return this.layers.length;
   }
 
   /**
@@ -69,17 +74,18 @@ export class Mapping {
 
   /**
    * Adds to `into` the copies that collect positions `from` up to but not including `to` of the subscribed space from
-   * the local image into a staging buffer, `from` at its `stagingOffset`. Of several places the first link's is read.
+   * the local image into a staging buffer, `from` at its `stagingOffset`. Layer 0 has the first place of each byte, so all
+   * of them; each further one has another place of those bytes that have as many.
    */
-  gather(from: number, to: number, into: Pieces, stagingOffset = 0): void {
-    const layer = this.layers[0];
-    if (layer === undefined) return;
-    let position = from;
-    for (let i = lastAtMost(this.positions, from); position < to; i++) {
-      const skip = position - this.positions[i]!;
-      const length = Math.min(layer[3 * i + 2]! - skip, to - position);
-      into.add(layer[3 * i]! + skip, stagingOffset + position - from, length);
-      position += length;
+  gather(from: number, to: number, into: Pieces, stagingOffset = 0, layer = 0): void {
+    const triples = this.layers[layer];
+    const positions = this.positions[layer];
+    if (triples === undefined || positions === undefined) return;
+    for (let i = Math.max(0, lastAtMost(positions, from)); i < positions.length && positions[i]! < to; i++) {
+      const first = Math.max(from, positions[i]!);
+      const end = Math.min(to, positions[i]! + triples[3 * i + 2]!);
+      if (end > first)
+        into.add(triples[3 * i]! + first - positions[i]!, stagingOffset + first - from, end - first);
     }
   }
 }
@@ -192,10 +198,9 @@ function bySource(triples: Float64Array): Uint32Array {
   return sorted ? order : order.sort((a, b) => triples[a + 1]! - triples[b + 1]! || a - b);
 }
 
-function positionsOf(layer: Float64Array = new Float64Array(0)): Float64Array {
-  const positions = new Float64Array(layer.length / 3);
-  for (let i = 1; i < positions.length; i++) positions[i] = positions[i - 1]! + layer[3 * i - 1]!;
-  return positions;
+/** A triple's bytes stand side by side in the source, and so in the space. */
+function positionsOf(layer: Float64Array, space: SubscribedSpace): Float64Array {
+  return Float64Array.from({ length: layer.length / 3 }, (_, i) => space.positionOf(layer[3 * i + 1]!));
 }
 
 /** Index of the first triple that ends after `offset` in the source; the length of `layer` if none does. */

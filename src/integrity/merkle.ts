@@ -90,6 +90,13 @@ export class MerkleTree {
     }
   }
 
+  /** A leaf that no data is known of: its hash is 32 zeros, which no data has. Until it is updated. */
+  blank(leafIndex: number): void {
+    this.#checkLeaves(leafIndex, 1);
+    this.#levels[0]!.fill(0, leafIndex * hashBytes, (leafIndex + 1) * hashBytes);
+    this.#markStale(leafIndex, leafIndex + 1);
+  }
+
   /** The root over everything updated so far: 32 bytes of the caller's own. */
   root(): Uint8Array {
     if (this.leafCount === 0) return Uint8Array.fromHex(emptyRoot);

@@ -1,6 +1,6 @@
 import type { Mapping } from "../delta/mapping.ts";
 import { Pieces } from "../delta/pieces.ts";
-import { normalise, noRuns, type Runs, union } from "../delta/runs.ts";
+import { normalise, noRuns, type Runs, totalBytes, union } from "../delta/runs.ts";
 import type { Schema } from "../array/schema.ts";
 import { type LeafHasher, MerkleTree } from "../integrity/merkle.ts";
 import { leafBytes } from "../protocol/limits.ts";
@@ -19,7 +19,8 @@ export interface MirroredMemory {
 
 /**
  * A follower's Merkle tree over what it follows, in the order of the source, over the bytes as they really lie in its own memory:
- * whatever changed them, the tree knows from the version table.
+ * whatever changed them, the tree knows from the version table. A leaf with a byte whose places here are not all alike is none of the
+ * source's, so it has no hash.
  */
 export class Mirror {
   readonly #storage: MirroredMemory;
@@ -91,29 +92,52 @@ export class Mirror {
 
   #refresh(leaves: Runs): void {
     this.#stale = union(this.#stale, leaves);
+    const divided: number[] = [];
     for (let i = 0; i < this.#stale.length; i += 2)
-      this.#tree.updateFrom(this.#stale[i]!, this.#stale[i + 1]!, (leaf, _, into) =>
-        this.#gather(leaf * leafBytes, into),
-      );
+      this.#tree.updateFrom(this.#stale[i]!, this.#stale[i + 1]!, (leaf, _, into) => {
+        this.#storage.segment.gather(runsOf(this.#piecesAt(leaf, into, 0)), into, "working");
+        for (let layer = 1; layer < this.#mapping.layerCount; layer++)
+          this.#compare(leaf, into, layer, divided);
+      });
+    for (const leaf of divided) this.#tree.blank(leaf);
   }
 
-  /** Copies the bytes from position `from` on, as this transaction has them. */
-  #gather(from: number, into: Uint8Array): void {
+  /** Where the bytes of `leaf` and the next ones lie, in the order of the source. */
+  #piecesAt(leaf: number, { byteLength }: Uint8Array, layer: number): Pieces {
     const pieces = new Pieces();
-    this.#mapping.gather(from, from + into.byteLength, pieces);
-    const { data } = pieces;
-    const runs = new Float64Array(2 * pieces.count);
-    for (let k = 0; k < pieces.count; k++) {
-      runs[2 * k] = data[3 * k]!;
-      runs[2 * k + 1] = data[3 * k + 2]!;
-    }
-    this.#storage.segment.gather(runs, into, "working");
+    this.#mapping.gather(leaf * leafBytes, leaf * leafBytes + byteLength, pieces, 0, layer);
+    return pieces;
   }
+
+  /** Adds the leaves with bytes whose other place is not like the first: whichever is wrong, a repair writes both. */
+  #compare(leaf: number, first: Uint8Array, layer: number, divided: number[]): void {
+    const pieces = this.#piecesAt(leaf, first, layer);
+    const runs = runsOf(pieces);
+    const others = new Uint8Array(totalBytes(runs));
+    this.#storage.segment.gather(runs, others, "working");
+    let at = 0;
+    for (let k = 0; k < pieces.count; k++) {
+      const staged = pieces.data[3 * k + 1]!;
+      for (let i = 0; i < pieces.data[3 * k + 2]!; i++)
+        if (others[at++] !== first[staged + i]) divided.push(leaf + Math.floor((staged + i) / leafBytes));
+    }
+  }
+}
+
+/** The local runs of pieces, in their order. */
+function runsOf({ data, count }: Pieces): Runs {
+  const runs = new Float64Array(2 * count);
+  for (let k = 0; k < count; k++) {
+    runs[2 * k] = data[3 * k]!;
+    runs[2 * k + 1] = data[3 * k + 2]!;
+  }
+  return runs;
 }
 
 function sortedTriples(mapping: Mapping): Float64Array {
   const pieces = new Pieces();
-  mapping.gather(0, mapping.space.size, pieces);
+  for (let layer = 0; layer < mapping.layerCount; layer++)
+    mapping.gather(0, mapping.space.size, pieces, 0, layer);
   const triples = pieces.data;
   const order = Array.from({ length: pieces.count }, (_, k) => k).sort(
     (a, b) => triples[3 * a]! - triples[3 * b]!,

@@ -144,6 +144,34 @@ describe("against elements one by one", () => {
       { numRuns: 150 },
     );
   });
+
+  test("the further layers have each other place of these bytes once", () => {
+    fc.assert(
+      fc.property(anyMapping, fc.nat(1000), fc.nat(1000), ({ source, local, links }, one, other) => {
+        const mapping = new Mapping(source, local, links);
+        const places = placesOf(source, local, links);
+        const order = [...places.keys()].sort((a, b) => a - b);
+        const from = Math.min(one, other) % order.length;
+        const to = Math.min(Math.max(one, other), order.length);
+        const found: string[] = [];
+        for (let layer = 1; layer < mapping.layerCount; layer++) {
+          const into = new Pieces();
+          mapping.gather(from, to, into, 5, layer);
+          for (let k = 0; k < into.data.length; k += 3)
+            for (let b = 0; b < into.data[k + 2]!; b++)
+              found.push(`${into.data[k + 1]! + b} ${into.data[k]! + b}`);
+        }
+        const wanted = order.slice(from, to).flatMap((byte, i) =>
+          places
+            .get(byte)!
+            .slice(1)
+            .map((place) => `${5 + i} ${place}`),
+        );
+        expect(found.sort()).toEqual(wanted.sort());
+      }),
+      { numRuns: 150 },
+    );
+  });
 });
 
 describe("what is cheap and what is refused", () => {

@@ -191,6 +191,19 @@ describe("MerkleTree", () => {
     expect(hasher.nodeHashes).toBeLessThanOrEqual(3 * 8);
   });
 
+  test("a leaf without data has no hash until it is updated", () => {
+    const tree = new MerkleTree(5 * leafBytes, new CountingHasher());
+    const before = tree.root();
+    tree.blank(3);
+    expect(tree.root()).not.toEqual(before);
+    expect(tree.leafHashes(3, 1)).toEqual(new Uint8Array(32));
+    expect(new MerkleTree(5 * leafBytes, new CountingHasher()).differingLeaves(tree.leafHashes())).toEqual([
+      3,
+    ]);
+    tree.update(3, 1, new Uint8Array(leafBytes));
+    expect(tree.root()).toEqual(before);
+  });
+
   test("the root is the caller's own, the leaf hashes are a view", () => {
     const tree = new MerkleTree(3 * leafBytes, new CountingHasher());
     const before = tree.root();

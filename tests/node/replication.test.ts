@@ -340,6 +340,35 @@ describe("verification", () => {
     await until(() => follower.ndarray().get(4) === 6, "the delta after");
     expect(mismatches.length).toBe(1);
   });
+
+  test.each(["twice", "first", null])(
+    "of two places of the same element, %p is looked at too",
+    async (spoiled) => {
+      await using server = await start("s", { listen: 0, shape: [2000] });
+      server.write((a) => a.fill(2));
+      const name = uniqueName("stranger");
+      await using follower = await start(name, {
+        server: server.addresses[0]!,
+        arrays: { first: { shape: [2000] }, twice: { shape: [1000] } },
+        maps: [
+          [[0], [2000], null, "first"],
+          [[500], [1000], null, "twice"],
+        ],
+        checkHash: true,
+        share: true,
+        writers: "many",
+      });
+      await follower.ready;
+      await using stranger = await attach(name, { mode: "rw" });
+      if (spoiled) stranger.write((_, tx) => tx.array(spoiled).set(700, -1));
+      server.write((a) => a.set(3, 5));
+      await until(() => follower.ndarray("first").get(3) === 5, "the next state");
+      const [first, twice] = ["first", "twice"].map((array) => follower.ndarray(array));
+      expect(first!.equals(server.ndarray())).toBe(true);
+      expect(twice!.equals(server.ndarray().slice([500], [1000]))).toBe(true);
+      expect(server.stats().links[0]!.repairs).toBe(spoiled ? 1 : 0);
+    },
+  );
 });
 
 describe("hostile and broken peers", () => {
