@@ -20,7 +20,8 @@ export const creditPerSecond = stretchesMax / 4;
 
 /**
  * What one link may subscribe to: so that many subscriptions, or the same ones made and ended again and again, cost this node no more
- * than a few ordinary ones. Everything above is refused with the fault LIMIT, and nothing is computed for it.
+ * than a few ordinary ones. Everything above is refused with the fault LIMIT, or UNSUPPORTED where waiting
+ * would not help, and nothing is computed for it.
  */
 export class Allowance {
   readonly #schema: Schema;
@@ -43,7 +44,7 @@ export class Allowance {
     return this.#stretches;
   }
 
-  /** Before the runs of these regions are made: what that costs is paid, or refused. @throws LIMIT, INVALID_REGION */
+  /** Before the runs of these regions are made: what that costs is paid, or refused. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
   pay(regions: readonly Region[]): void {
     const now = this.#now();
     this.#credit = Math.min(creditMax, this.#credit + ((now - this.#creditAt) / 1000) * creditPerSecond);
@@ -53,6 +54,11 @@ export class Allowance {
       refuse("LIMIT", "This link asks for too much in too short a time: wait a second.");
     this.#credit -= cost; // paid before the regions are looked at, and also if they do not fit
     const stretches = this.#stretchesOf(regions);
+    if (stretches > stretchesMax)
+      refuse(
+        "UNSUPPORTED",
+        `These regions are ${stretches} separate stretches of memory, at most ${stretchesMax} fit one link.`,
+      );
     if (this.#stretches + stretches > stretchesMax)
       refuse(
         "LIMIT",

@@ -14,8 +14,8 @@ export const faultCodes = [
   "NAME_TAKEN", // another node goes by this name
   "REGION", // regions that do not fit the schema, or bytes outside what was asked for
   "FORBIDDEN", // a known peer without the right to what it asked for
-  "LIMIT", // more of something than this side gives
-  "UNSUPPORTED", // legal, but not offered here
+  "LIMIT", // more of something than this side gives now
+  "UNSUPPORTED", // legal, but not offered here, or more at once than is ever given
   "STALE_DELTA", // a delta that does not start from what the follower has
   "MISMATCH", // the bytes still differ after a repair and after a full delta
   "TIMEOUT", // the handshake took too long, or the peer fell silent

@@ -120,7 +120,7 @@ function objectionTo(
   }
   if (regions.length > regionsMax) {
     return new ProtocolFault(
-      "LIMIT",
+      "UNSUPPORTED",
       `${regions.length} regions, at most ${regionsMax} fit one subscription here.`,
     );
   }
@@ -141,7 +141,7 @@ function onAccepted(
   const { subscriptionBytesMax } = config.limits;
   if (bytes > subscriptionBytesMax) {
     const text = `${bytes} bytes, at most ${subscriptionBytesMax} fit one subscription here.`;
-    return [without(state, id), refusal(state, id, new ProtocolFault("LIMIT", text))];
+    return [without(state, id), refusal(state, id, new ProtocolFault("UNSUPPORTED", text))];
   }
   const from = event.resume === false ? null : resumable(asked.request, config.incarnation, version);
   const reason = event.reason ?? (from === null ? anewBecause(asked.request, config.incarnation) : undefined);

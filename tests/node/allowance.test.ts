@@ -92,6 +92,16 @@ describe("what one link may ask for", () => {
     expect(isRefused(() => allowance.pay(regions))).toBe(true);
     expect(isRefused(() => allowance.pay([box]))).toBe(false);
   });
+
+  test("what no link is ever given is not to be waited for", () => {
+    const columns = Array.from({ length: stretchesMax / 2000 + 1 }, (_, i) => ({
+      array: null,
+      start: [0, i],
+      shape: [2000, 1],
+    }));
+    const allowance = new Allowance(schema, () => 0);
+    expect(() => allowance.pay(columns)).toThrow(expect.objectContaining({ code: "UNSUPPORTED" }));
+  });
 });
 
 test("subscriptions that this side ends are paid back, and can be had again however often", async () => {

@@ -76,13 +76,13 @@ describe("subscribing", () => {
       return message?.type === "ERROR" ? [message.code, message.subscription] : [];
     };
     expect(refusalOf({ id: 1, mode: "every" })).toEqual(["UNSUPPORTED", 1]);
-    expect(refusalOf({ id: 2, regions: Array(4).fill(ask.regions[0]) })).toEqual(["LIMIT", 2]);
+    expect(refusalOf({ id: 2, regions: Array(4).fill(ask.regions[0]) })).toEqual(["UNSUPPORTED", 2]);
     expect(refusalOf({ id: 3 })).toEqual([]);
     expect(refusalOf({ id: 4 })).toEqual([]);
     expect(refusalOf({ id: 5 })).toEqual(["LIMIT", 5]);
     expect(
       sent(talk.tell({ kind: "subscriptionAccepted", subscription: 3, bytes: 10_001, now: 0 })),
-    ).toMatchObject([{ type: "ERROR", code: "LIMIT", subscription: 3 }]);
+    ).toMatchObject([{ type: "ERROR", code: "UNSUPPORTED", subscription: 3 }]);
     expect(refusalOf({ id: 6 })).toEqual([]);
     expect(talk.state.phase).toBe("open");
   });
