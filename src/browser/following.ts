@@ -177,15 +177,15 @@ export class Following implements LineOwner {
   }
 
   #subscription(schema: Schema, regions: Regions): Subscription {
-    const { url, checkHash } = this.#config;
-    return new Subscription(++this.#keys, url, schema, regions, checkHash);
+    const { url, checkHash: verify, pace } = this.#config;
+    return new Subscription(++this.#keys, url, schema, regions, { mode: pace.mode, verify });
   }
 
   /** While it waits to ask again, others may come to be chosen. */
   #subscribe(subscription: Subscription): void {
     if (this.#asking.isWaiting) return;
     const { incarnation } = this.welcome!;
-    const request = subscription.request(incarnation, this.#config.pace.mode, this.#maxRate);
+    const request = subscription.request(incarnation, this.#maxRate);
     this.#step({ kind: "subscribe", request, now: this.#world.now() });
   }
 
@@ -205,7 +205,7 @@ export class Following implements LineOwner {
     }
     this.welcome = welcome;
     const subscription = this.#wanted ?? this.shown!;
-    subscription.catchesUp = "reconnect";
+    subscription.gaps.expect("reconnect");
     this.#subscribe(subscription);
     this.#line.welcomed();
     this.#owner.onConnect();
@@ -216,7 +216,7 @@ export class Following implements LineOwner {
     if (!resumed) return;
     this.#line.succeeded();
     const subscription = this.#of(key);
-    if (version === subscription.replica.version) subscription.catchesUp = null; // nothing was missed
+    if (version === subscription.replica.version) subscription.gaps.expectNone();
   }
 
   #of(key: number): Subscription {
@@ -249,16 +249,8 @@ export class Following implements LineOwner {
     if (subscription === this.shown && !this.#wanted)
       for (const waiter of this.#waiting.splice(0)) waiter.resolve();
     this.#owner.onUpdate(result.update);
-    this.#tellConflated(subscription, from, delta);
-  }
-
-  /** In the mode "every", versions that were not seen one by one are an event. */
-  #tellConflated(subscription: Subscription, from: number | null, { to: version }: Delta): void {
-    const cause = subscription.catchesUp;
-    subscription.catchesUp = null;
-    const { url, pace } = this.#config;
-    if (cause === null || pace.mode !== "every" || from === null || version - from <= 1) return;
-    this.#owner.onConflated({ source: url, from, version, cause });
+    const gap = subscription.gaps.after(from, delta);
+    if (gap) this.#owner.onConflated({ source: this.#config.url, ...gap });
   }
 
   /** What is too much for the moment is asked for again; other regions that cannot be had leave the ones before in force. */
@@ -269,14 +261,14 @@ export class Following implements LineOwner {
     if (this.#wanted?.key !== key || !this.shown) return this.onHopeless(error);
     this.#wanted = null;
     this.#regions = this.shown.options;
-    this.shown.catchesUp = "reconnect";
+    this.shown.gaps.expect("reconnect");
     this.#subscribe(this.shown);
     this.#reject(error);
   }
 
   #askAgain(): void {
     const subscription = this.#wanted ?? this.shown!;
-    if (subscription === this.shown) subscription.catchesUp = "reconnect";
+    if (subscription === this.shown) subscription.gaps.expect("reconnect");
     this.#subscribe(subscription);
   }
 
@@ -288,7 +280,7 @@ export class Following implements LineOwner {
       case "overflow":
         return this.#overflowed(report.key);
       case "mismatch":
-        this.#of(report.key).catchesUp = "mismatch";
+        this.#of(report.key).gaps.expect("mismatch");
         this.counters.mismatches++;
         return this.#owner.onMismatch(report.version);
     }
@@ -296,7 +288,7 @@ export class Following implements LineOwner {
 
   #overflowed(key: number): void {
     this.counters.overflows++;
-    this.#of(key).catchesUp = "overflow";
+    this.#of(key).gaps.expect("overflow");
     if (this.#config.pace.overflow !== "disconnect") return;
     const text = `${this.#config.url} could not keep all commits that this client was too slow to take`;
     this.onHopeless(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));

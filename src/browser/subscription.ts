@@ -6,7 +6,7 @@ import { contains } from "../delta/runs.ts";
 import { fail } from "../errors.ts";
 import { scriptHasher } from "../integrity/sha256.ts";
 import type { Region } from "../delta/region.ts";
-import type { Conflation } from "../node/events.ts";
+import { Gaps } from "../node/gaps.ts";
 import { Replica } from "../node/replica.ts";
 import type { SubscriptionRequest } from "../protocol/follower_state.ts";
 import { Image } from "../node/image.ts";
@@ -19,16 +19,24 @@ export class Subscription {
   readonly image: Image;
   readonly replica: Replica;
   readonly arrays: ReadonlyMap<string | null, NdArray>;
-  /** In the mode "every": why the next delta may hold several commits. */
-  catchesUp: Conflation["cause"] | null = null;
+  readonly gaps: Gaps;
   readonly #regions: readonly Region[];
+  readonly #mode: SubscriptionRequest["mode"];
   readonly #verify: boolean;
 
   /** INVALID_REGION, INVALID_NAME where the regions do not fit the node's arrays. */
-  constructor(key: number, sourceName: string, source: Schema, options: Regions, verify: boolean) {
+  constructor(
+    key: number,
+    sourceName: string,
+    source: Schema,
+    options: Regions,
+    { mode, verify }: Pick<SubscriptionRequest, "mode" | "verify">,
+  ) {
     this.key = key;
     this.options = options;
+    this.#mode = mode;
     this.#verify = verify;
+    this.gaps = new Gaps(mode);
     const { local, links } = planOf(source, options);
     const mapping = new Mapping(source, local, links);
     this.#regions = links.map((link) => link.source);
@@ -41,16 +49,12 @@ export class Subscription {
   }
 
   /** What to ask the node for, going on from what is here. */
-  request(
-    incarnation: string,
-    mode: SubscriptionRequest["mode"],
-    maxRate: number | null,
-  ): SubscriptionRequest {
+  request(incarnation: string, maxRate: number | null): SubscriptionRequest {
     const { mapping, version, hasState } = this.replica;
     return {
       key: this.key,
       regions: this.#regions,
-      mode,
+      mode: this.#mode,
       verify: this.#verify,
       maxRate,
       have: hasState ? { incarnation, version } : null,

@@ -19,6 +19,7 @@ import type { LinkAction } from "../protocol/session.ts";
 import { Asking } from "./asking.ts";
 import { Line, type LineOwner } from "./line.ts";
 import type { Conflation } from "./events.ts";
+import { Gaps } from "./gaps.ts";
 import { checkMesh, linksOf } from "./linking.ts";
 import type { Identity } from "./listening.ts";
 import type { NodeConfig, ServerConfig } from "./options.ts";
@@ -80,8 +81,7 @@ export class Following implements LineOwner {
   #regions: readonly Region[] = [];
   #incarnation = "";
   #maxRate: number | null;
-  /** In the mode "every": why the next delta may hold several commits. */
-  #catchesUp: Conflation["cause"] | null = null;
+  readonly #gaps: Gaps;
   readonly #asking: Asking;
 
   constructor(
@@ -93,6 +93,7 @@ export class Following implements LineOwner {
   ) {
     this.server = server;
     this.#maxRate = server.pace.maxRate;
+    this.#gaps = new Gaps(server.pace.mode);
     this.peer = server.key;
     this.#identity = identity;
     this.#config = config;
@@ -172,7 +173,7 @@ export class Following implements LineOwner {
       case "subscribed":
         this.#asking.accepted();
         if (action.resumed) this.#line.succeeded();
-        if (action.resumed && action.version === this.version) this.#catchesUp = null; // nothing was missed
+        if (action.resumed && action.version === this.version) this.#gaps.expectNone();
         return;
       case "refused":
         return this.#refused(action.fault);
@@ -189,14 +190,14 @@ export class Following implements LineOwner {
     if (report.kind === "roundTrip") this.counters.roundTripMs = report.ms;
     if (report.kind === "overflow") this.#overflowed();
     if (report.kind !== "mismatch") return;
-    this.#catchesUp = "mismatch";
+    this.#gaps.expect("mismatch");
     this.counters.mismatches++;
     this.#owner.onMismatch(this, report.version);
   }
 
   #overflowed(): void {
     this.counters.overflows++;
-    this.#catchesUp = "overflow";
+    this.#gaps.expect("overflow");
     if (this.server.pace.overflow !== "disconnect") return;
     const text = `${this.server.key} could not keep all commits that this node was too slow to take`;
     this.onHopeless(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));
@@ -218,7 +219,7 @@ export class Following implements LineOwner {
       if (!(error instanceof MemblastError)) throw error;
       return this.onHopeless(error);
     }
-    this.#catchesUp = "reconnect";
+    this.#gaps.expect("reconnect");
     this.#subscribe();
     this.#line.welcomed();
     this.#owner.onConnect(this);
@@ -332,15 +333,8 @@ export class Following implements LineOwner {
     const isNews = this.#staging ? from === null : delta.meta || delta.full;
     if (update.version !== update.from || isNews) this.#owner.onUpdate(this, update);
     this.#heedClocks();
-    this.#tellConflated(from, delta);
-  }
-
-  /** In the mode "every", versions that were not seen one by one are an event. */
-  #tellConflated(from: number | null, { to: version }: Delta): void {
-    const cause = this.#catchesUp;
-    this.#catchesUp = null;
-    if (cause === null || this.server.pace.mode !== "every" || from === null || version - from <= 1) return;
-    this.#owner.onConflated(this, { source: this.server.key, from, version, cause });
+    const gap = this.#gaps.after(from, delta);
+    if (gap) this.#owner.onConflated(this, { source: this.server.key, ...gap });
   }
 
   /** Breaks what link there still is. */

@@ -5,6 +5,7 @@ import type { Odds } from "./weather.ts";
 export const slowOdds: Odds = {
   cut: 0,
   flip: 0,
+  spoil: 0,
   stall: 0,
   partition: 0,
   reboot: 0,

@@ -7,6 +7,7 @@ import { Backlog } from "../../src/node/backlog.ts";
 import { Conversation } from "../../src/node/conversation.ts";
 import { Encoding } from "../../src/node/encoding.ts";
 import { Feed, Feeds } from "../../src/node/feed.ts";
+import { Mirror } from "../../src/node/mirror.ts";
 import { Line } from "../../src/node/line.ts";
 import { Publishing } from "../../src/node/publishing.ts";
 import { Replica } from "../../src/node/replica.ts";
@@ -178,6 +179,19 @@ export const canaries: Readonly<Record<string, Canary>> = {
         return isFrame ? view.getInt32(8, true) : crc32c(data, bytes, seed);
       };
       Object.defineProperty(library, "crc32c", { value: believed });
+    },
+  },
+  trusting: {
+    bug: "the roots of deltas are taken on trust",
+    needs: ["spoil"],
+    plant() {
+      const { apply } = Replica.prototype;
+      let root: Uint8Array | undefined;
+      Replica.prototype.apply = function (delta) {
+        root = delta.root;
+        return apply.call(this, delta);
+      };
+      Mirror.prototype.rootWith = () => root!;
     },
   },
   drain: {

@@ -146,7 +146,7 @@ export class Cluster {
   }
 
   #onError(error: MemblastError): void {
-    this.oracle.onError(error, this.weather.counts.flip > 0);
+    this.oracle.onError(error, this.weather.counts);
   }
 
   /** What a life finds is what the one before it left. */

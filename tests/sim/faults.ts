@@ -10,6 +10,8 @@ export const faults = [
   "partial",
   /** A bit is not what was sent. */
   "flip",
+  /** A bit of a delta is another one in memory than its checksum was of. Who does not verify could not know, and is spared. */
+  "spoil",
   /** The network, or one node with all its timers, stands still for a while. */
   "stall",
   /** Some nodes do not reach the others: links break, hang for a while, or are dead without a word for ever. */

@@ -1,5 +1,6 @@
 import type { MemblastError, Update } from "../../src/index.ts";
 import type { Conflation } from "../../src/node/events.ts";
+import type { Fault } from "./faults.ts";
 import { type Box, checksum, type Member, type Parent } from "./member.ts";
 
 /** One server of one member: what was seen of it. */
@@ -142,10 +143,11 @@ export class Oracle {
   }
 
   /** What a network may do to a link is no violation. Bytes that nobody has changed are not to be blamed, though. */
-  onError(error: MemblastError, hasFlipped: boolean): void {
+  onError(error: MemblastError, { flip, spoil }: Readonly<Record<Fault, number>>): void {
     const { code, details, message } = error;
     if (code === "CONNECT_FAILED") return;
-    if (code === "PROTOCOL" && (hasFlipped || details.reason === "TIMEOUT" || details.reason === "LIMIT"))
+    if (code === "PROTOCOL" && spoil > 0 && details.reason === "MISMATCH") return;
+    if (code === "PROTOCOL" && (flip > 0 || details.reason === "TIMEOUT" || details.reason === "LIMIT"))
       return;
     this.violate(`unexpected error ${code} (${String(details.reason)}): ${message}`);
   }

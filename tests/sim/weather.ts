@@ -1,7 +1,9 @@
+import type { Delta } from "../../src/protocol/assembly.ts";
 import type { Wire } from "../../src/transport/flight.ts";
 import type { Clock } from "./clock.ts";
 import { type Fault, noFaults } from "./faults.ts";
 import type { Random } from "./random.ts";
+import { withFlippedBit } from "./spoil.ts";
 
 /** What can go wrong in one world, and how often. Drawn once a seed, so that some worlds are calm and some are all storm. */
 export interface Odds {
@@ -14,6 +16,8 @@ export interface Odds {
   readonly clock: number;
   /** Of a delivery to be altered. */
   readonly flip: number;
+  /** Of a delta to be spoiled on its way into memory. */
+  readonly spoil: number;
   /** Of every delivery. */
   readonly delayMs: number;
   /** On top of it, drawn for each. */
@@ -69,6 +73,7 @@ export function drawOdds(random: Random, allowed: ReadonlySet<Fault>): Odds {
     areAlike: random.chance(0.2) && allowed.has("clock"),
     lostDial: 0.3,
     rated: allowed.has("delay") ? 0.2 : 0,
+    spoil: sometimes("spoil", 0.1),
   };
 }
 
@@ -170,6 +175,14 @@ export class Weather {
       },
     };
     return wire;
+  }
+
+  /** A delta as it gets into the memory of its follower. */
+  spoil(delta: Delta): Delta {
+    const isSpared = this.isCalm || delta.root === undefined || delta.chunks.length === 0;
+    if (isSpared || this.odds.spoil === 0 || !this.#random.chance(this.odds.spoil)) return delta;
+    this.counts.spoil++;
+    return withFlippedBit(delta, (n) => this.#random.below(n));
   }
 
   #stalledMs(from: number, to: number): number {

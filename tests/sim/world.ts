@@ -7,6 +7,7 @@ import { type Fault, faults as allFaults } from "./faults.ts";
 import { drawMaps, drawMesh, drawTree, type Layout, layouts } from "./layout.ts";
 import type { Member } from "./member.ts";
 import { Random } from "./random.ts";
+import { spoilBy } from "./spoil.ts";
 import { drawOdds, Weather } from "./weather.ts";
 
 export interface Outcome {
@@ -41,6 +42,7 @@ export function play(
   const drawn = random.pick(layouts);
   const layout = wanted ?? drawn;
   forgetBounds();
+  spoilBy((delta) => weather.spoil(delta));
   try {
     draw[layout](cluster, random, weather.odds.restart > 0);
     for (const member of cluster.members) cluster.start(member);
@@ -55,6 +57,7 @@ export function play(
     return outcome(seed, layout, cluster, clock, text, 0);
   } finally {
     end(cluster, clock);
+    spoilBy();
   }
 }
 
