@@ -17,6 +17,23 @@ MB_EXPORT int64_t mb_gather(uint8_t *into, uint64_t into_bytes, const uint8_t *f
   return (int64_t)at;
 }
 
+/* Block by block: what differs is written and marked. The comparison is the commit's as well, which need not look at these again. */
+static void scatter_blocks(mb_segment *s, uint64_t to, const uint8_t *from, uint64_t bytes) {
+  const uint64_t block_bytes = mb_block_bytes(s);
+  while (bytes) {
+    uint64_t step = block_bytes - (to & (block_bytes - 1));
+    if (step > bytes) step = bytes;
+    if (mb_differ(s->working + to, from, step)) {
+      if (step == 64) memcpy(s->working + to, from, 64); /* no call */
+      else memcpy(s->working + to, from, step);
+      mb_touch_changed(s, (uint32_t)(to >> s->block_shift));
+    }
+    to += step;
+    from += step;
+    bytes -= step;
+  }
+}
+
 /* Inside a transaction: writes `count` pieces (image offset, offset in `from`, bytes) into the working image. Only what differs is
  * written and marked as touched, so that applying what is already there makes no version and costs no copy. */
 MB_EXPORT int64_t mb_scatter(mb_segment *s, const uint8_t *from, uint64_t from_bytes, const double *pieces, uint64_t count) {
@@ -27,11 +44,9 @@ MB_EXPORT int64_t mb_scatter(mb_segment *s, const uint8_t *from, uint64_t from_b
       return MB_E_RANGE;
     if (!mb_inside(to, bytes, s->image_bytes) || !mb_inside(at, bytes, from_bytes)) return MB_E_RANGE;
     while (bytes) {
-      uint64_t step = bytes < COPY_CHUNK ? bytes : COPY_CHUNK;
-      if (memcmp(s->working + to, from + at, step) != 0) {
-        memcpy(s->working + to, from + at, step);
-        mb_touch_range(s, to, step);
-      }
+      uint64_t step = COPY_CHUNK - (to & (COPY_CHUNK - 1)); /* so that it is whole blocks */
+      if (step > bytes) step = bytes;
+      if (memcmp(s->working + to, from + at, step) != 0) scatter_blocks(s, to, from + at, step);
       to += step;
       at += step;
       bytes -= step;

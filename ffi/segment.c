@@ -42,8 +42,9 @@ static int64_t segment_notes(mb_segment *s) {
   s->run_capacity = MB_REDO_RUNS;
   s->touched = calloc(s->touched_words, sizeof *s->touched);
   s->touched_summary = calloc(s->summary_words, sizeof *s->touched_summary);
+  s->differing = calloc(s->touched_words, sizeof *s->differing);
   s->runs = malloc(s->run_capacity * sizeof *s->runs);
-  return s->touched && s->touched_summary && s->runs ? 0 : -ENOMEM;
+  return s->touched && s->touched_summary && s->differing && s->runs ? 0 : -ENOMEM;
 }
 
 static int64_t segment_seal(mb_segment *s) {
@@ -67,6 +68,7 @@ MB_EXPORT int64_t mb_segment_close(mb_segment *s) {
   free(s->schema);
   free(s->touched);
   free(s->touched_summary);
+  free(s->differing);
   free(s->runs);
   free(s->known_crc);
   free(s->known_stamp);

@@ -29,8 +29,9 @@ typedef struct {
   uint32_t level_entries[MB_LEVELS_MAX];
   uint64_t *level[MB_LEVELS_MAX]; /* [0] has the version of every block, [n + 1] the maxima of 64 entries of [n] */
   uint8_t incarnation[16], boot_id[16];
-  /* The writer's private notes: a bit per block handed out for writing, a bit per 32 of those, and the runs of this commit. */
-  uint32_t *touched, *touched_summary;
+  /* The writer's private notes: a bit per block handed out for writing, a bit per 32 of those, a bit per block that is known to differ
+   * from the committed one, and the runs of this commit. */
+  uint32_t *touched, *touched_summary, *differing;
   uint32_t touched_words, summary_words;
   mb_run *runs;
   uint32_t run_count, run_capacity;
@@ -48,10 +49,25 @@ int64_t mb_layout(mb_header *header, uint64_t image_bytes, uint64_t schema_bytes
 int64_t mb_check_header(const uint8_t *copy, uint64_t copy_bytes, uint64_t file_bytes);
 uint32_t mb_header_crc(const uint8_t *bytes, uint64_t header_bytes);
 
+/* Mostly a block, and of 64 bytes: a call of memcmp would cost as much again. */
+static inline bool mb_differ(const uint8_t *a, const uint8_t *b, uint64_t bytes) {
+#ifndef MB_TCC
+  if (bytes == 64) {
+    uint64_t x[8], y[8];
+    memcpy(x, a, 64);
+    memcpy(y, b, 64);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]) | (x[5] ^ y[5]) | (x[6] ^ y[6]) |
+            (x[7] ^ y[7])) != 0;
+  }
+#endif
+  return memcmp(a, b, bytes) != 0;
+}
+
 /* diff.c */
 void mb_collect_touched(mb_segment *s);
 void mb_collect_all(mb_segment *s);
 void mb_touch_range(mb_segment *s, uint64_t offset, uint64_t bytes);
+void mb_touch_changed(mb_segment *s, uint32_t block);
 
 /* exact.c */
 void mb_exact_begin(mb_segment *s);

@@ -21,9 +21,23 @@ static bool diff_differs(const diff_model *m, uint64_t block) {
   return memcmp(m->working + from, m->committed + from, diff_block_end(m->s, block) - from) != 0;
 }
 
-static void diff_write(diff_model *m, uint64_t at, uint64_t bytes, uint8_t value, bool alternates) {
-  for (uint64_t i = at; i < at + bytes; i++) m->s->working[i] = m->working[i] = alternates && i % 128 < 64 ? m->committed[i] : value;
-  mb_touch_range(m->s, at, bytes);
+/* The same bytes by scatter, which marks what it finds to differ by itself. */
+static void diff_scatter(const diff_model *m, uint64_t at, uint64_t bytes) {
+  uint8_t *from = fuzz_exact(bytes);
+  const double piece[3] = {(double)at, 0, (double)bytes};
+  memcpy(from, m->working + at, bytes);
+  REQUIRE(mb_scatter(m->s, from, bytes, piece, 1) == 0);
+  free(from);
+}
+
+static void diff_write(diff_model *m, uint64_t at, uint64_t bytes, uint8_t value, bool alternates, bool scatters) {
+  for (uint64_t i = at; i < at + bytes; i++) m->working[i] = alternates && i % 128 < 64 ? m->committed[i] : value;
+  if (scatters) {
+    diff_scatter(m, at, bytes);
+  } else {
+    memcpy(m->s->working + at, m->working + at, bytes);
+    mb_touch_range(m->s, at, bytes);
+  }
   for (uint64_t i = at; i < at + bytes; i++) m->touched[i >> m->s->block_shift] = 1;
 }
 
@@ -121,7 +135,7 @@ int fuzz_diff(const uint8_t *data, size_t bytes) {
   for (int step = 0; step < 200 && in.left; step++) {
     const uint64_t what = fuzz_number(&in, 1), at = fuzz_number(&in, 3) % m.s->image_bytes;
     const uint64_t room = m.s->image_bytes - at, length = 1 + fuzz_number(&in, 2) % room;
-    if (what % 8 < 4) diff_write(&m, at, length, (uint8_t)fuzz_number(&in, 1), what & 16);
+    if (what % 8 < 4) diff_write(&m, at, length, (uint8_t)fuzz_number(&in, 1), what & 16, what & 32);
     else if (what % 8 < 6) diff_end(&m, what % 8 == 5 && what & 16);
     else if (what % 8 == 6) diff_ask(&m, what / 8 % (m.version + 2), at, length);
     else if (what & 8) diff_ask_exactly(&m, m.version - what / 16 % (m.version + 1), at, length);
