@@ -118,7 +118,6 @@ MB_EXPORT int64_t mb_begin(mb_segment *s) {
 MB_EXPORT int64_t mb_commit(mb_segment *s) {
   if (!s->in_write) return MB_E_NOT_IN_WRITE;
   s->in_write = false;
-  mb_exact_begin(s);
   mb_collect_touched(s);
   if (mb_guard_hit(s->guard_slot)) return MB_E_TRUNCATED;
   if (s->run_count == 0) {

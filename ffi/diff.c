@@ -46,8 +46,13 @@ static void diff_range(mb_segment *s, uint32_t block, uint32_t end) {
   }
 }
 
-void mb_collect_all(mb_segment *s) {
+static void diff_begin(mb_segment *s) {
   s->run_count = 0;
+  mb_exact_begin(s);
+}
+
+void mb_collect_all(mb_segment *s) {
+  diff_begin(s);
   diff_range(s, 0, s->block_count);
 }
 
@@ -81,7 +86,7 @@ static void diff_stretch_over(mb_segment *s, diff_stretch *stretch, uint32_t blo
 /* Walks the touched bits in order, clears them, and takes each unbroken stretch at once. */
 void mb_collect_touched(mb_segment *s) {
   diff_stretch stretch = {0, 0, false};
-  s->run_count = 0;
+  diff_begin(s);
   for (uint32_t i = 0; i < s->summary_words; i++) {
     uint32_t summary = s->touched_summary[i];
     if (i == s->summary_words - 1 && s->touched_words % 32) summary &= (1u << (s->touched_words % 32)) - 1;

@@ -162,6 +162,27 @@ static void test_exact_ends(void) {
   unlink(path);
 }
 
+/* A rollback makes a diff too, also right after a commit whose notes were too many to keep their buffer. */
+static void test_exact_rolled_back(void) {
+  enum { RUNS = 70000 };
+  exact_case c = exact_open(128 * RUNS);
+  double info[1];
+  CHECK(mb_changed_exactly(c.s, 0, NULL, 0, c.runs, c.room, info) >= 0);
+  CHECK_IS(mb_begin(c.s), 0);
+  for (uint64_t i = 0; i < RUNS; i++) check_write(c.s, 128 * i, 1);
+  CHECK_IS(mb_commit(c.s), RUNS);
+  CHECK(c.s->exact != NULL);
+  for (int i = 0; i < 3; i++) {
+    CHECK_IS(mb_begin(c.s), 0);
+    for (uint64_t k = 0; k < 100; k++) check_write(c.s, 128 * k + 8, 2);
+    CHECK_IS(mb_rollback(c.s), 0);
+    CHECK(check_images_equal(c.s));
+  }
+  CHECK_IS(mb_changed_exactly(c.s, 0, NULL, 0, c.runs, c.room, info), RUNS);
+  CHECK_IS(exact_cost(c.runs, RUNS), RUNS * 24);
+  exact_shut(&c);
+}
+
 /* Without memory for them there are blocks. */
 static void test_exact_without_memory(void) {
   double runs[2 * 4000], info[1];

@@ -54,6 +54,7 @@ static const struct {
     {"exact changes", test_exact_changes},
     {"exact changes are small", test_exact_is_small},
     {"exact changes end", test_exact_ends},
+    {"exact changes and a rollback", test_exact_rolled_back},
     {"exact changes without memory", test_exact_without_memory},
     {"begin past an odd seq", test_begin_past_an_odd_seq},
     {"redo page of no use", test_redo_page_of_no_use},
