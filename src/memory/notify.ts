@@ -4,21 +4,23 @@ import type { Segment } from "./segment.ts";
 
 /**
  * Calls back after commits to a segment by any process, at least once after the last one; and when a process that had it open is
- * gone, or somebody did something to the file. Sleeps in the kernel while nothing of that happens. Close it before its segment.
+ * gone, or somebody did something to the file. Sleeps in the kernel while nothing of that happens. Ends with its segment.
  */
 export class Doorbell implements Disposable {
   #handle: number;
   #socket: { end(): void } | null = null;
+  readonly #forget: () => void;
 
-  private constructor(handle: number) {
+  private constructor(handle: number, segment: Segment) {
     this.#handle = handle;
+    this.#forget = segment.watch(this);
   }
 
   static async open(segment: Segment, onRing: () => void): Promise<Doorbell> {
     const out = new BigInt64Array(2);
     const { handle, lock } = segment.addresses;
     check(library.doorbellOpen(handle, out), `wait for commits to ${segment.name}`);
-    const bell = new Doorbell(Number(out[0]));
+    const bell = new Doorbell(Number(out[0]), segment);
     if (lock >= 0) library.doorbellWatch(bell.#handle, lock); // without, the doorbell rings for commits alone
     bell.#socket = await Bun.connect({
       // @ts-expect-error: `fd` takes over an open socket; the types do not know it yet
@@ -33,6 +35,7 @@ export class Doorbell implements Disposable {
     if (this.#handle === 0) return;
     library.doorbellClose(this.#handle);
     this.#handle = 0;
+    this.#forget();
     this.#socket?.end();
   }
 

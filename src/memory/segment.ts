@@ -52,6 +52,8 @@ export class Segment implements Disposable {
   readonly #touched: Touched;
   readonly #views = new Views();
   readonly #changes = new Changes();
+  /** What looks at the memory from other threads, to be ended before it goes away. */
+  readonly #onlookers = new Set<Disposable>();
   /** With turns: the version at the end of the last one. */
   #ended = 0;
   /** There is more to do at the end of the transaction: a turn to give, buffers to take back. */
@@ -336,6 +338,12 @@ export class Segment implements Disposable {
     }
   }
 
+  /** From now on `onlooker` is disposed of when the segment is closed, before anything else, unless the result was called by then. */
+  watch(onlooker: Disposable): () => void {
+    this.#onlookers.add(onlooker);
+    return () => void this.#onlookers.delete(onlooker);
+  }
+
   /** The library's handle and the descriptor of the lock file, for the doorbell. */
   get addresses(): { handle: number; lock: number } {
     return { handle: this.#living(), lock: this.#lock?.fd ?? -1 };
@@ -346,6 +354,7 @@ export class Segment implements Disposable {
     if (!this.#open) return;
     this.#open = false;
     openSegments.delete(this);
+    for (const onlooker of this.#onlookers) onlooker[Symbol.dispose]();
     this.#views.close();
     if (this.isWriter) library.ring(this.#handle);
     if (this.#views.isMoved) library.segmentKeepMapped(this.#handle);

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { closeSync, openSync, rmSync, truncateSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, truncateSync, writeSync } from "node:fs";
 import { attach, type MemblastError, start } from "../../src/index.ts";
 import { placeOf } from "../../src/memory/place.ts";
 import { Child } from "../memory/child.ts";
@@ -27,6 +27,16 @@ describe("raw views of a transaction", () => {
       damage: strict ? [] : ["working image"],
     });
   });
+});
+
+test("a process that listens for commits may leave at any moment", async () => {
+  const names = Array.from({ length: 16 }, () => uniqueName("leave"));
+  for (const name of names) {
+    await using child = new Child("../../node/children/leave.ts", [name]);
+    expect(await child.exited).toBe(0);
+    const { data, lock } = placeOf(name);
+    expect([data, lock].filter((path) => existsSync(path))).toEqual([]);
+  }
 });
 
 describe("harm done to the file of a node", () => {
