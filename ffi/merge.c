@@ -34,9 +34,21 @@ static bool cells_at(const mb_segment *s, const double *places, uint64_t k, mb_c
 
 static inline uint64_t stamp_clock(uint64_t stamp) { return stamp >> MB_STAMP_TAG_BITS; }
 
-/* The elements that the transaction changed so far: with `write` their stamps become `stamp`, else the latest clock among them that is not
- * after `limit` goes to `*latest`. Returns how many there are. Arrays begin at multiples of 64: no element lies across two blocks. */
-static uint64_t cells_written(mb_segment *s, const mb_cells *c, bool write, uint64_t stamp, uint64_t limit, uint64_t *latest) {
+/* When a write happened, and by whom. */
+typedef struct {
+  uint64_t now, limit, tag;
+} mb_writing;
+
+/* The stamp of a write over one of `before`: after it, unless that is of a future that nobody believes. */
+static inline uint64_t stamp_over(uint64_t before, const mb_writing *w) {
+  uint64_t clock = stamp_clock(before);
+  clock = clock < w->now || clock > w->limit ? w->now : clock + 1;
+  return clock << MB_STAMP_TAG_BITS | w->tag;
+}
+
+/* Stamps the elements that the transaction changed so far; returns how many. Arrays begin at multiples of 64: no element lies across
+ * two blocks. */
+static uint64_t cells_stamp(mb_segment *s, const mb_cells *c, const mb_writing *w) {
   uint64_t written = 0, end = c->values + c->count * c->width;
   for (uint64_t block = c->values >> s->block_shift; block << s->block_shift < end; block++) {
     if (block % 1024 == 0 && s->touched_summary[block >> 10] == 0) { block |= 1023; continue; }
@@ -46,44 +58,29 @@ static uint64_t cells_written(mb_segment *s, const mb_cells *c, bool write, uint
     if (from < c->values) from = c->values;
     if (to > end) to = end;
     if (memcmp(s->working + from, s->committed + from, to - from) == 0) continue;
-    if (write) mb_touch_range(s, c->stamps + (from - c->values) / c->width * 8, (to - from) / c->width * 8);
+    mb_touch_range(s, c->stamps + (from - c->values) / c->width * 8, (to - from) / c->width * 8);
     for (uint64_t at = from; at < to; at += c->width) {
       if (cell_load(s->working + at, c->width) == cell_load(s->committed + at, c->width)) continue;
       uint8_t *place = s->working + c->stamps + (at - c->values) / c->width * 8;
+      uint64_t stamp = stamp_over(cell_load(place, 8), w);
+      memcpy(place, &stamp, 8);
       written++;
-      if (write) {
-        memcpy(place, &stamp, 8);
-        continue;
-      }
-      uint64_t clock = stamp_clock(cell_load(place, 8));
-      if (clock > *latest && clock <= limit) *latest = clock;
     }
   }
   return written;
 }
 
-/* Of all elements that the transaction changed: 0 if there are none, else 1 + the latest clock, not after `limit`, at which they had been
- * written before. */
-MB_EXPORT int64_t mb_cells_latest(mb_segment *s, const double *places, uint64_t count, uint64_t limit) {
-  uint64_t latest = 0, written = 0;
+/* Stamps the elements that the transaction changed with the clock `now`, or just after what they overwrite where that is later, but not
+ * after `limit`. Returns how many. */
+MB_EXPORT int64_t mb_cells_stamp(mb_segment *s, const double *places, uint64_t count, uint64_t now, uint64_t limit, uint64_t tag) {
+  mb_writing w = {now, limit, tag & ((1 << MB_STAMP_TAG_BITS) - 1)};
+  uint64_t written = 0;
   mb_cells c;
   if (!s->in_write) return MB_E_NOT_IN_WRITE;
-  if (limit > MB_CLOCK_MAX) return MB_E_RANGE;
+  if (now > MB_CLOCK_MAX || limit > MB_CLOCK_MAX) return MB_E_RANGE;
   for (uint64_t k = 0; k < count; k++) {
     if (!cells_at(s, places, k, &c)) return MB_E_RANGE;
-    written += cells_written(s, &c, false, 0, limit, &latest);
-  }
-  return written ? (int64_t)latest + 1 : 0;
-}
-
-/* Stamps the elements that the transaction changed; returns how many. */
-MB_EXPORT int64_t mb_cells_stamp(mb_segment *s, const double *places, uint64_t count, uint64_t clock, uint64_t tag) {
-  uint64_t stamp = clock << MB_STAMP_TAG_BITS | (tag & ((1 << MB_STAMP_TAG_BITS) - 1)), written = 0;
-  mb_cells c;
-  if (!s->in_write) return MB_E_NOT_IN_WRITE;
-  for (uint64_t k = 0; k < count; k++) {
-    if (!cells_at(s, places, k, &c)) return MB_E_RANGE;
-    written += cells_written(s, &c, true, stamp, 0, NULL);
+    written += cells_stamp(s, &c, &w);
   }
   return (int64_t)written;
 }
@@ -104,45 +101,37 @@ static void cells_take(mb_segment *s, const mb_cells *c, const uint8_t *theirs, 
   mb_touch_range(s, place, count * 8);
 }
 
-/* What a merge is doing: the latest clock that it took, the elements that it left because they claim to be after `limit`. */
-typedef struct {
-  uint64_t limit, latest, taken, left;
-} mb_merging;
-
-/* Takes what was written later there of the elements that have a byte between `from` and `to` in their array of `width` bytes each at
- * `start`. */
-static void cells_merge_run(mb_segment *s, const mb_cells *c, const uint8_t *theirs, uint64_t from, uint64_t to, uint64_t start,
-                            uint64_t width, mb_merging *m) {
-  uint64_t past = start + width * c->count;
+/* Takes what was written later there, and not after `limit`, of the elements that have a byte between `from` and `to` in their array of
+ * `width` bytes each at `start`. Returns how many it left because of the limit. */
+static uint64_t cells_merge_run(mb_segment *s, const mb_cells *c, const uint8_t *theirs, uint64_t from, uint64_t to, uint64_t start,
+                                uint64_t width, uint64_t limit) {
+  uint64_t left = 0, past = start + width * c->count;
   if (from < start) from = start;
   if (to > past) to = past;
-  if (from >= to) return;
+  if (from >= to) return 0;
   uint64_t i = (from - start) / width, end = (to - start + width - 1) / width;
   while (i < end) {
     uint64_t first = i;
-    for (; i < end && cell_later(s, c, theirs, i); i++) {
-      uint64_t clock = stamp_clock(cell_load(theirs + c->stamps + 8 * i, 8));
-      if (clock > m->limit) break;
-      if (clock > m->latest) m->latest = clock;
-    }
+    while (i < end && cell_later(s, c, theirs, i) && stamp_clock(cell_load(theirs + c->stamps + 8 * i, 8)) <= limit) i++;
     if (i > first) {
       cells_take(s, c, theirs, first, i - first);
-      m->taken += i - first;
       continue;
     }
-    if (cell_later(s, c, theirs, i)) m->left++;
+    if (cell_later(s, c, theirs, i)) left++;
     i++;
   }
+  return left;
 }
 
 /* The same for all runs that meet that array. */
-static void cells_merge_runs(mb_segment *s, const mb_cells *c, const uint8_t *theirs, const double *runs, uint64_t count, uint64_t start,
-                             uint64_t width, mb_merging *m) {
-  uint64_t past = start + width * c->count;
+static uint64_t cells_merge_runs(mb_segment *s, const mb_cells *c, const uint8_t *theirs, const double *runs, uint64_t count,
+                                 uint64_t start, uint64_t width, uint64_t limit) {
+  uint64_t left = 0, past = start + width * c->count;
   for (uint64_t k = mb_first_run(runs, count, start); k < count && runs[2 * k] < (double)past; k++) {
     uint64_t from = (uint64_t)(int64_t)runs[2 * k], bytes = (uint64_t)(int64_t)runs[2 * k + 1];
-    cells_merge_run(s, c, theirs, from, from + bytes, start, width, m);
+    left += cells_merge_run(s, c, theirs, from, from + bytes, start, width, limit);
   }
+  return left;
 }
 
 static bool cells_runs_fit(const mb_segment *s, const double *runs, uint64_t count) {
@@ -156,20 +145,19 @@ static bool cells_runs_fit(const mb_segment *s, const double *runs, uint64_t cou
   return true;
 }
 
-/* Takes from `theirs`, an image of the same layout, the elements that were written later there, as far as a byte of them or of their
- * stamps is in `runs` (offset, bytes; sorted, disjoint): of two writes at one moment only the value tells. `*left` becomes more than 0 if
- * some were left there because their clock is after `limit`. Returns 0 if it took none, else 1 + the clock of the latest of them. */
+/* Takes from `theirs`, an image of the same layout, the elements that were written later there, but not after `limit`, as far as a byte
+ * of them or of their stamps is in `runs` (offset, bytes; sorted, disjoint): of two writes at one moment only the value tells. Returns how
+ * many it left because of the limit, some perhaps counted twice. */
 MB_EXPORT int64_t mb_cells_merge(mb_segment *s, const double *places, uint64_t count, const uint8_t *theirs, uint64_t theirs_bytes,
-                                 const double *runs, uint64_t run_count, uint64_t limit, double *left) {
-  mb_merging m = {limit, 0, 0, 0};
+                                 const double *runs, uint64_t run_count, uint64_t limit) {
+  uint64_t left = 0;
   mb_cells c;
   if (!s->in_write) return MB_E_NOT_IN_WRITE;
   if (theirs_bytes < s->image_bytes || limit > MB_CLOCK_MAX || !cells_runs_fit(s, runs, run_count)) return MB_E_RANGE;
   for (uint64_t k = 0; k < count; k++) {
     if (!cells_at(s, places, k, &c)) return MB_E_RANGE;
-    cells_merge_runs(s, &c, theirs, runs, run_count, c.stamps, 8, &m);
-    cells_merge_runs(s, &c, theirs, runs, run_count, c.values, c.width, &m);
+    left += cells_merge_runs(s, &c, theirs, runs, run_count, c.stamps, 8, limit);
+    left += cells_merge_runs(s, &c, theirs, runs, run_count, c.values, c.width, limit);
   }
-  *left = (double)m.left;
-  return m.taken ? (int64_t)m.latest + 1 : 0;
+  return (int64_t)left;
 }

@@ -288,7 +288,7 @@ export class Following implements LineOwner {
   /** Tells once that a clock is wrong, and looks now and then whether it still is. */
   #heedClocks(): void {
     if (!this.#staging?.hasLeft || this.#cancelSecondLook) return;
-    const text = `${this.server.key} has elements that were written more than an hour in the future: they are left out until then, or until they are written again. Set the clocks`;
+    const text = `${this.server.key} has elements that were written more than 50 minutes in the future: they are left out until then, or until they are written again. Set the clocks`;
     this.#owner.onError(this, new MemblastError("CLOCK_AHEAD", text, { source: this.server.key }));
     this.#lookAgain();
   }

@@ -39,19 +39,14 @@ export class Stamping {
   }
 
   /**
-   * Before the commit of a write of this node's own: what it changed was written now, after all that it overwrites.
+   * Before the commit of a write of this node's own: each element that it changed was written now, and after what it overwrites.
    * @throws CLOCK_AHEAD
    */
   stamp(): void {
-    const clock = this.#clock;
-    const latest = this.#cells.latestChanged(clock.limit);
-    const isMetaChanged = this.#isMetaChanged();
-    if (latest === null && !isMetaChanged) return;
-    clock.observe(latest);
-    if (isMetaChanged) clock.observe(clockOf(this.#metaStamp[0]!));
-    const now = clock.next();
-    this.#cells.stamp(now, clock.tag);
-    if (isMetaChanged) this.#setMetaStamp(stampOf(now, clock.tag));
+    const { now, ownLimit, tag } = this.#clock;
+    this.#cells.stamp(now, ownLimit, tag);
+    if (this.#isMetaChanged())
+      this.#setMetaStamp(stampOf(this.#clock.after(clockOf(this.#metaStamp[0]!)), tag));
   }
 
   #isMetaChanged(): boolean {
@@ -70,9 +65,7 @@ export class Stamping {
    * written in a future that is not believed.
    */
   merge(theirs: ArrayBuffer, changed: Runs): boolean {
-    const { latest, hasLeft } = this.#cells.merge(new Uint8Array(theirs), changed, this.#clock.limit);
-    this.#clock.observe(latest);
-    return hasLeft;
+    return this.#cells.merge(new Uint8Array(theirs), changed, this.#clock.limit);
   }
 
   /** What to do with the metadata `text` of `theirs`: take them, if written later than `ours` (then their stamp is taken), or not. */
@@ -82,7 +75,6 @@ export class Stamping {
     if (stamp === own) return Buffer.compare(text, ours) > 0 ? "take" : "keep";
     if (stamp < own) return "keep";
     if (clockOf(stamp) > this.#clock.limit) return "leave";
-    this.#clock.observe(clockOf(stamp));
     this.#setMetaStamp(stamp);
     return "take";
   }

@@ -78,9 +78,9 @@ static void merge_end(merge_case *c) {
 
 static void merge_try_stamping(merge_case *c, uint64_t *random) {
   mb_segment *s = c->s;
-  const uint64_t clock = check_below(random, 1ull << 53), tag = check_below(random, 4096);
+  const uint64_t now = merge_any_limit(random), tag = check_below(random, 4096);
   const uint64_t limit = merge_any_limit(random);
-  uint64_t changed = 0, latest = 0;
+  uint64_t changed = 0;
   merge_begin(c, random);
   for (uint64_t n = check_below(random, 20); n > 0; n--) {
     const uint64_t i = check_below(random, c->count), most = check_below(random, 5) ? 3 : c->count - i;
@@ -93,12 +93,11 @@ static void merge_try_stamping(merge_case *c, uint64_t *random) {
   for (uint64_t i = 0; i < c->count; i++) {
     if (merge_value(c, s->working, i) == merge_value(c, s->committed, i)) continue;
     const uint64_t old = merge_clock(merge_stamp(c, s->working, i));
-    if (old > latest && old <= limit) latest = old;
+    const uint64_t clock = old >= now && old <= limit ? old + 1 : now;
     merge_set(c, c->wanted, i, clock << 11 | (tag & 2047), merge_value(c, s->working, i));
     changed++;
   }
-  CHECK_IS(mb_cells_latest(s, merge_place(c), 1, limit), changed ? latest + 1 : 0);
-  CHECK_IS(mb_cells_stamp(s, merge_place(c), 1, clock, tag), changed);
+  CHECK_IS(mb_cells_stamp(s, merge_place(c), 1, now, limit, tag), changed);
   merge_end(c);
 }
 
@@ -111,9 +110,9 @@ static bool merge_in_runs(const double *runs, uint64_t count, uint64_t from, uin
 static void merge_try_merging(merge_case *c, uint64_t *random) {
   mb_segment *s = c->s;
   uint8_t *theirs = malloc(s->image_bytes); /* exact, so that a read past it shows */
-  double runs[10], left[1];
+  double runs[10];
   const uint64_t count = check_below(random, 6), limit = merge_any_limit(random);
-  uint64_t latest = 0, taken = 0, refused = 0;
+  int64_t refused = 0;
   memset(theirs, 0xee, s->image_bytes);
   merge_fill(c, theirs, random);
   merge_begin(c, random);
@@ -134,12 +133,10 @@ static void merge_try_merging(merge_case *c, uint64_t *random) {
       refused++;
       continue;
     }
-    taken++;
-    if (merge_clock(a) > latest) latest = merge_clock(a);
     merge_set(c, c->wanted, i, a, merge_value(c, theirs, i));
   }
-  CHECK_IS(mb_cells_merge(s, merge_place(c), 1, theirs, s->image_bytes, runs, count, limit, left), taken ? latest + 1 : 0);
-  CHECK((left[0] == 0) == (refused == 0) && left[0] >= (double)refused); /* more than one run may come by the same element */
+  const int64_t left = mb_cells_merge(s, merge_place(c), 1, theirs, s->image_bytes, runs, count, limit);
+  CHECK((left == 0) == (refused == 0) && left >= refused); /* more than one run may come by the same element */
   merge_end(c);
   free(theirs);
 }
@@ -167,32 +164,30 @@ static void test_merge_refuses(void) {
   static const double strange[] = {-1, 1e300, 641, 9007199254740992.0, __builtin_nan(""), __builtin_inf()};
   mb_segment *s = check_create(NULL, 640);
   uint8_t *theirs = calloc(1, 640);
-  double runs[2] = {64, 40}, left[1];
-  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, runs, 1, 9, left), MB_E_NOT_IN_WRITE);
-  CHECK_IS(mb_cells_latest(s, good, 1, 9), MB_E_NOT_IN_WRITE);
-  CHECK_IS(mb_cells_stamp(s, good, 1, 1, 1), MB_E_NOT_IN_WRITE);
+  double runs[2] = {64, 40};
+  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, runs, 1, 9), MB_E_NOT_IN_WRITE);
+  CHECK_IS(mb_cells_stamp(s, good, 1, 1, 9, 1), MB_E_NOT_IN_WRITE);
   CHECK_IS(mb_begin(s), 0);
-  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, runs, 1, 9, left), 0);
-  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 639, runs, 1, 9, left), MB_E_RANGE);
+  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, runs, 1, 9), 0);
+  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 639, runs, 1, 9), MB_E_RANGE);
   for (int which = 0; which < 4; which++)
     for (int i = 0; i < 8; i++) {
       double places[8];
       memcpy(places, good, sizeof good);
       memcpy(places + 4, good, sizeof good);
       places[4 + which] = bad[which][i];
-      CHECK_IS(mb_cells_latest(s, places, 2, 9), MB_E_RANGE);
-      CHECK_IS(mb_cells_stamp(s, places, 2, 1, 1), MB_E_RANGE);
-      CHECK_IS(mb_cells_merge(s, places, 2, theirs, 640, runs, 1, 9, left), MB_E_RANGE);
+      CHECK_IS(mb_cells_stamp(s, places, 2, 1, 9, 1), MB_E_RANGE);
+      CHECK_IS(mb_cells_merge(s, places, 2, theirs, 640, runs, 1, 9), MB_E_RANGE);
     }
   for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
     for (int which = 0; which < 2; which++) {
       double pair[2] = {64, 40};
       pair[which] = strange[i];
-      CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, pair, 1, 9, left), MB_E_RANGE);
+      CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, pair, 1, 9), MB_E_RANGE);
     }
   double unsorted[4] = {104, 8, 64, 41};
-  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, unsorted, 2, 9, left), MB_E_RANGE);
-  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, unsorted + 2, 1, 9, left), 0);
+  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, unsorted, 2, 9), MB_E_RANGE);
+  CHECK_IS(mb_cells_merge(s, good, 1, theirs, 640, unsorted + 2, 1, 9), 0);
   CHECK_IS(mb_rollback(s), 0);
   free(theirs);
   mb_segment_close(s);

@@ -116,10 +116,7 @@ describe("elements with the time of their writing", () => {
             expect(memory.state).toEqual(expected);
             const { version } = memory.segment;
             memory.write(() =>
-              expect(memory.cells.merge(imageOf(order.at(-1)!, itemBytes), everything, always)).toEqual({
-                latest: null,
-                hasLeft: false,
-              }),
+              expect(memory.cells.merge(imageOf(order.at(-1)!, itemBytes), everything, always)).toBe(false),
             );
             expect(memory.segment.version).toBe(version);
           }
@@ -132,7 +129,7 @@ describe("elements with the time of their writing", () => {
     using memory = new Memory(4);
     const young = Array.from({ length: count }, (_, i) => ({ stamp: BigInt(i + 1) << 11n, value: 7n }));
     const runs = Float64Array.of(0, 64 + 4 * 2 + 1, 512 + 8 * 3 + 7, 2, 512 + 8 * 39, 100);
-    memory.write(() => expect(memory.cells.merge(imageOf(young, 4), runs, always).latest).toBe(40));
+    memory.write(() => expect(memory.cells.merge(imageOf(young, 4), runs, always)).toBe(false));
     expect(memory.state.flatMap(({ value }, i) => (value === 7n ? [i] : []))).toEqual([0, 1, 2, 3, 4, 39]);
   });
 
@@ -142,7 +139,9 @@ describe("elements with the time of their writing", () => {
         fc.property(
           state(itemBytes),
           fc.array(fc.tuple(fc.nat(count - 1), fc.bigInt(0n, 2n ** BigInt(8 * itemBytes) - 1n))),
-          (before, writes) => {
+          fc.constantFrom(0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 52, always),
+          fc.constantFrom(0, 2 ** 32, 2 ** 52 + 1, always),
+          (before, writes, now, limit) => {
             using memory = new Memory(itemBytes);
             memory.write(() => memory.set(before));
             const after = before.map((each) => ({ ...each }));
@@ -151,12 +150,13 @@ describe("elements with the time of their writing", () => {
               memory.setValue(i, value);
               after[i]!.value = value;
             }
-            const changed = after.filter((each, i) => each.value !== before[i]!.value);
-            const latest = changed.reduce((max, { stamp }) => (stamp > max ? stamp : max), 0n) >> 11n;
-            expect(memory.cells.latestChanged(always)).toBe(changed.length > 0 ? Number(latest) : null);
-            memory.cells.stamp(2 ** 52 + 1, 5);
+            memory.cells.stamp(now, limit, 5);
             memory.segment.commit();
-            for (const each of changed) each.stamp = (BigInt(2 ** 52 + 1) << 11n) + 5n;
+            for (const [i, each] of after.entries()) {
+              if (each.value === before[i]!.value) continue;
+              const clock = Number(each.stamp >> 11n);
+              each.stamp = (BigInt(clock >= now && clock <= limit ? clock + 1 : now) << 11n) + 5n;
+            }
             expect(memory.state).toEqual(after);
           },
         ),
@@ -164,38 +164,24 @@ describe("elements with the time of their writing", () => {
       );
     });
 
-  test("what claims to be after the limit is left, wherever it stands, and does not count as seen", () => {
+  test("what claims to be after the limit is left, wherever it stands", () => {
     using memory = new Memory(2);
     const at = (clock: number, value: bigint) => ({ stamp: BigInt(clock) << 11n, value });
     const [last, near, far] = [2 ** 53 - 2, 100, 101].map((clock) => at(clock, 9n)) as [...State];
     const theirs = Array.from({ length: count }, (_, i) => [near, far, near, near, last][i % 5]!);
-    memory.write(() =>
-      expect(memory.cells.merge(imageOf(theirs, 2), everything, 100)).toEqual({
-        latest: 100,
-        hasLeft: true,
-      }),
-    );
+    memory.write(() => expect(memory.cells.merge(imageOf(theirs, 2), everything, 100)).toBe(true));
     expect(memory.state.map(({ value }) => Number(value)).slice(0, 5)).toEqual([9, 0, 9, 9, 0]);
-    memory.write(() => memory.cells.merge(imageOf(theirs, 2), everything, always));
+    memory.write(() => expect(memory.cells.merge(imageOf(theirs, 2), everything, always)).toBe(false));
     expect(memory.state).toEqual(theirs);
-    memory.segment.begin();
-    memory.setValue(1, 1n);
-    expect(memory.cells.latestChanged(100)).toBe(0);
-    memory.setValue(0, 1n);
-    expect(memory.cells.latestChanged(100)).toBe(100);
-    expect(memory.cells.latestChanged(always)).toBe(101);
-    memory.segment.rollback();
   });
 
   test("places outside of the image, and calls outside of a transaction, are refused", () => {
     using memory = new Memory(8);
-    expect(() => memory.cells.latestChanged(always)).toThrow(
-      expect.objectContaining({ code: "NOT_IN_WRITE" }),
-    );
+    expect(() => memory.cells.stamp(1, always, 1)).toThrow(expect.objectContaining({ code: "NOT_IN_WRITE" }));
     const place = { values: 64, itemBytes: 8, stamps: 512, count: 80 };
     memory.segment.begin();
     for (const wrong of [{}, { itemBytes: 3 }, { values: 1020 }, { count: 2 ** 50 }, { stamps: 2 ** 52 }])
-      expect(() => new Cells(memory.segment, [{ ...place, ...wrong }]).latestChanged(always)).toThrow();
+      expect(() => new Cells(memory.segment, [{ ...place, ...wrong }]).stamp(1, always, 1)).toThrow();
     expect(() => memory.cells.merge(new Uint8Array(imageBytes - 1), everything, always)).toThrow();
     expect(() =>
       memory.cells.merge(new Uint8Array(imageBytes), Float64Array.of(0, imageBytes + 1), always),

@@ -48,21 +48,11 @@ interface Merging {
 
 function wrapMerge(wrapped: (merging: Merging) => number): void {
   const { cellsMerge } = library;
-  type Arguments = [
-    number,
-    Float64Array,
-    number,
-    Uint8Array,
-    number,
-    Float64Array,
-    number,
-    number,
-    Float64Array,
-  ];
+  type Arguments = [number, Float64Array, number, Uint8Array, number, Float64Array, number, number];
   const value = (...all: Arguments) => {
-    const [handle, places, placeCount, theirs, bytes, runs, count, ...rest] = all;
+    const [handle, places, placeCount, theirs, bytes, runs, count, limit] = all;
     const merge = (image: Uint8Array) =>
-      cellsMerge(handle, places, placeCount, image, bytes, runs, count, ...rest);
+      cellsMerge(handle, places, placeCount, image, bytes, runs, count, limit);
     return wrapped({ handle, places, theirs, bytes, runs, count, merge });
   };
   Object.defineProperty(library, "cellsMerge", { value });
@@ -276,11 +266,13 @@ export const canaries: Readonly<Record<string, Canary>> = {
     layout: "mesh",
     plant() {
       wrapMerge(({ handle, theirs, bytes, runs, count, merge }) => {
-        const latest = merge(theirs);
+        const ours = workingOf(handle, bytes).slice();
+        const left = merge(theirs);
         const pieces = new Float64Array(3 * count);
         for (let k = 0; k < count; k++) pieces.set([runs[2 * k]!, runs[2 * k]!, runs[2 * k + 1]!], 3 * k);
-        if (latest > 0) library.scatter(handle, theirs, bytes, pieces, count);
-        return latest;
+        const isNews = Buffer.compare(ours, workingOf(handle, bytes)) !== 0;
+        if (isNews) library.scatter(handle, theirs, bytes, pieces, count);
+        return left;
       });
     },
   },
@@ -293,11 +285,11 @@ export const canaries: Readonly<Record<string, Canary>> = {
     },
   },
   unaware: {
-    bug: "in a mesh a clock does not take notice of others' that are ahead",
+    bug: "in a mesh a write does not take notice of what it overwrites",
     needs: ["clock"],
     layout: "mesh",
     plant() {
-      HybridClock.prototype.observe = () => {};
+      Object.defineProperty(HybridClock.prototype, "ownLimit", { get: () => 0 });
     },
   },
   hoard: {

@@ -56,7 +56,7 @@ interface Message {
   readonly state: readonly Written[];
 }
 
-/** One node: what is built, and beside it a list of the latest write of each cell (the last is the metadata) and a number as clock. */
+/** One node: what is built, and beside it a list of the latest write of each cell (the last is the metadata). */
 class Twin {
   readonly storage: Storage;
   readonly stagings: readonly Staging[];
@@ -67,13 +67,11 @@ class Twin {
   state: Written[] = Array.from({ length: cells + 1 }, () => never);
   wallMs = 1000;
   readonly #tag: number;
-  #clock = 0;
 
   constructor(tag: number, mangle: Mangle) {
     this.#tag = tag;
     const clock = new HybridClock(() => this.wallMs, tag);
-    const observe = clock.observe.bind(clock);
-    clock.observe = (seen) => void (mangle({ kind: "observe" }) && observe(seen));
+    if (!mangle({ kind: "overwrite" })) Object.defineProperty(clock, "ownLimit", { value: 0 });
     this.storage = Storage.createPrivate(schema, clock);
     this.stagings = Array.from({ length: nodes }, () => new Staging(this.storage));
   }
@@ -85,10 +83,11 @@ class Twin {
         if (cell < cells) a.set(cell, value);
         else tx.meta = value;
     });
-    if (changes.length === 0) return;
-    for (const [cell] of changes) this.#clock = Math.max(this.#clock, this.state[cell]!.clock);
-    this.#clock = Math.max(this.#clock + 1, Math.floor(this.wallMs * 2048));
-    for (const [cell, value] of changes) this.state[cell] = { clock: this.#clock, tag: this.#tag, value };
+    const now = Math.floor(this.wallMs * 2048);
+    for (const [cell, value] of changes) {
+      const clock = Math.max(this.state[cell]!.clock + 1, now);
+      this.state[cell] = { clock, tag: this.#tag, value };
+    }
   }
 
   message(since: number): Message {
@@ -122,7 +121,6 @@ class Twin {
     for (const [cell, written] of theirs.entries()) {
       if (!isLater(written, this.state[cell]!)) continue;
       this.state[cell] = written;
-      this.#clock = Math.max(this.#clock, written.clock);
       isNews = true;
     }
     return isNews;

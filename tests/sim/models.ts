@@ -74,6 +74,6 @@ export const models: readonly Model[] = [
   }),
   model("mesh", 0.3, meshSchedule, checkMesh, {
     "a delta is lost, and nobody minds": losing("message"),
-    "a clock does not take notice of others": altering("observe", () => null),
+    "a write does not take notice of what it overwrites": altering("overwrite", () => null),
   }),
 ];

@@ -25,7 +25,7 @@ const settleMs = 2000;
 const calmMs = 60_000;
 
 /** Clocks are at most so far apart that nodes of a mesh still believe each other. */
-const wallJumpsMs = [10, 5000, 3_500_000];
+const wallJumpsMs = [10, 5000, 2_900_000];
 
 const draw = { tree: drawTree, maps: drawMaps, mesh: drawMesh };
 
