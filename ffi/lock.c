@@ -3,15 +3,17 @@
  * dies. The file is never mapped: a mapping would keep the description, and the lock, alive. */
 #include "segment.h"
 
-static struct flock lock_byte(int64_t byte, int type) {
+static struct flock lock_range(uint64_t from, uint64_t bytes, int type) {
   struct flock lock;
   memset(&lock, 0, sizeof lock);
   lock.l_type = (short)type;
   lock.l_whence = SEEK_SET;
-  lock.l_start = byte;
-  lock.l_len = 1;
+  lock.l_start = (off_t)from;
+  lock.l_len = (off_t)bytes;
   return lock;
 }
+
+static struct flock lock_byte(int64_t byte, int type) { return lock_range((uint64_t)byte, 1, type); }
 
 /* With `create` a new file or -EEXIST, else an existing one. It may be without a name by the time it is open: see mb_lock_is. */
 MB_EXPORT int64_t mb_lock_open(const char *path, int32_t create) {
@@ -59,4 +61,25 @@ MB_EXPORT int64_t mb_lock_is(int32_t fd, const char *path) {
   int failed = mb_fstat(other, &named);
   close(other);
   return failed ? mb_errno() : ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* Claims bytes of the image, or lets go of them. -EAGAIN where somebody else has claimed any of them: then nothing is. */
+MB_EXPORT int64_t mb_lock_claim(int32_t fd, uint64_t offset, uint64_t bytes, int32_t take) {
+  if (bytes == 0 || !mb_inside(offset, bytes, MB_LOCK_IMAGE)) return MB_E_RANGE;
+  struct flock lock = lock_range(MB_LOCK_IMAGE + offset, bytes, take ? F_WRLCK : F_UNLCK);
+  return fcntl(fd, F_OFD_SETLK, &lock) ? mb_errno() : 0;
+}
+
+/* 1 and a stretch of these bytes of the image (offset, bytes) in `out`, where another description has claimed any; else 0. */
+MB_EXPORT int64_t mb_lock_claimed(int32_t fd, uint64_t offset, uint64_t bytes, double *out) {
+  if (bytes == 0 || !mb_inside(offset, bytes, MB_LOCK_IMAGE)) return MB_E_RANGE;
+  struct flock lock = lock_range(MB_LOCK_IMAGE + offset, bytes, F_WRLCK);
+  if (fcntl(fd, F_OFD_GETLK, &lock)) return mb_errno();
+  if (lock.l_type == F_UNLCK) return 0;
+  uint64_t low = (uint64_t)lock.l_start - MB_LOCK_IMAGE, high = low + (uint64_t)lock.l_len;
+  if (low < offset) low = offset;
+  if (high > offset + bytes) high = offset + bytes;
+  out[0] = (double)(int64_t)low;
+  out[1] = (double)(int64_t)(high - low);
+  return 1;
 }

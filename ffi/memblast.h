@@ -7,7 +7,7 @@
 
 #include "platform.h"
 
-#define MB_ABI 4 /* checked by the loader: rises with every change of a signature below */
+#define MB_ABI 5 /* checked by the loader: rises with every change of a signature below */
 
 enum mb_error {
   MB_E_NOT_WRITER = -10001,   /* the segment was attached for reading */
@@ -58,6 +58,7 @@ enum mb_error {
 #define MB_LOCK_WRITER 0 /* exclusive: the one writer, or the creator; shared: one of many writers */
 #define MB_LOCK_USER 1   /* shared: has it open; exclusive: about to remove it */
 #define MB_LOCK_TURN 2   /* exclusive: writes now, where many may */
+#define MB_LOCK_IMAGE ((uint64_t)1 << 40) /* from here on a byte for each of the image; exclusive: alone writes it, where many write others */
 
 /*  0        8      12   14   16        24         32          40            56           64
  *  | magic  | endian|maj |min | compat  | ro_compat| incompat  | incarnation | file_bytes | ...

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fail, MemblastError } from "../errors.ts";
 
 /** Rises with every change of a signature below; the C side says the same in memblast.h. */
-const abi = 4;
+const abi = 5;
 
 // Plain i64 and u64 become BigInt: 19 ns a call against 9. Narrower integers are read wrongly by functions that cc() compiled, where
 // JavaScript holds the number as a double; so C's int32_t and uint32_t parameters are passed as 64 bits, which both calling
@@ -59,6 +59,8 @@ const symbols = {
   mb_lock_take: { args: [i64, i64, i64], returns: i64 },
   mb_lock_drop: { args: [i64, i64], returns: i64 },
   mb_lock_held: { args: [i64, i64], returns: i64 },
+  mb_lock_claim: { args: [i64, u64, u64, i64], returns: i64 },
+  mb_lock_claimed: { args: [i64, u64, u64, pointer], returns: i64 },
   mb_lock_is: { args: [i64, pointer], returns: i64 },
   mb_turn_join: { args: [i64], returns: i64 },
   mb_turn_take: { args: [pointer, i64, i64, u64], returns: i64 },

@@ -1,4 +1,5 @@
 import { type Changed, Changes, gather } from "./changes.ts";
+import { Claims } from "./claims.ts";
 import { check, failure } from "./failure.ts";
 import { fail } from "../errors.ts";
 import { createHandle, field, isPersistent, type SegmentSpec, type Writers, writersOf } from "./handle.ts";
@@ -49,6 +50,7 @@ export class Segment implements Disposable {
   readonly #handle: number;
   readonly #lock: LockFile | null;
   readonly #turns: Turns | null;
+  readonly #claims: Claims | null;
   readonly #touched: Touched;
   readonly #views = new Views();
   readonly #changes = new Changes();
@@ -82,6 +84,7 @@ export class Segment implements Disposable {
       this.blockBytes,
     );
     this.#turns = this.access === "turns" ? this.#queue(lockTimeoutMs) : null;
+    this.#claims = this.access === "turns" ? new Claims(this.#lock!, this.imageBytes) : null;
     if (opened) openSegments.add(this);
   }
 
@@ -248,6 +251,21 @@ export class Segment implements Disposable {
     const result = library.changedWithin(this.#living(), runs, runs.length / 2);
     if (result < 0) this.#refuse(result, "write");
     return result === 0 ? null : result - 1;
+  }
+
+  /** Claims these bytes among many writers, and lets go of all others; alone, nobody else writes anyway. As {@link Claims.set}. */
+  claim(runs: Float64Array): number | null {
+    this.#living();
+    return this.#claims?.set(runs) ?? null;
+  }
+
+  /** The image offset of a byte that another of many writers has claimed and the transaction in progress has changed; null if none is. */
+  changedElsewhere(): number | null {
+    if (!this.#claims) return null;
+    const touched = this.touchedRuns();
+    if (touched.length === 0) return null;
+    const claimed = this.#claims.elsewhere(touched[0], touched.at(-2)! + touched.at(-1)! - touched[0]!);
+    return claimed.length > 0 ? this.changedWithin(Float64Array.from(claimed)) : null;
   }
 
   /** Commits what changed; returns how many blocks did. 0: nothing did, and no version was made. */

@@ -1,5 +1,6 @@
 import type { NdArray } from "../array/ndarray.ts";
 import type { Schema } from "../array/schema.ts";
+import { isStamped } from "../array/companion.ts";
 import { HybridClock } from "../delta/stamp.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { placeOf } from "../memory/place.ts";
@@ -164,9 +165,9 @@ export class Node implements AsyncDisposable {
 
   /** What a server that was given up wrote, this node may write. */
   #disown(): void {
-    if (!this.#storage || this.#storage.stamping) return;
+    if (!this.#storage || isStamped(this.#storage.schema)) return; // of a mesh, or passing it on: what has stamps stays with it
     const servers = this.#followings.filter(({ givenUp }) => !givenUp).map(({ server }) => server);
-    this.#storage.followed = followedRuns(this.#storage.schema, { servers, mesh: false });
+    this.#attempt(() => this.#storage.follow(followedRuns(this.#storage.schema, { servers, mesh: false })));
   }
 
   #error(error: MemblastError): void {

@@ -33,9 +33,15 @@ export function openStorage(name: string, schema: Schema, config: Config, clock:
   const storage = config.sharing
     ? Storage.createShared(name, schema, config.sharing, config.mesh ? clock : null)
     : Storage.createPrivate(schema, config.mesh ? clock : null);
-  storage.followed = followedRuns(storage.schema, config);
-  if (storage.isWriter || config.servers.length === 0) return storage;
-  storage.close();
-  const text = `Node ${name}: another process owns the segment, and only the owner can follow servers`;
-  return fail("EXISTS", text, { name });
+  try {
+    if (!storage.isWriter && config.servers.length > 0) {
+      const text = `Node ${name}: another process owns the segment, and only the owner can follow servers`;
+      fail("EXISTS", text, { name });
+    }
+    storage.follow(followedRuns(storage.schema, config));
+    return storage;
+  } catch (error) {
+    storage.close();
+    throw error;
+  }
 }

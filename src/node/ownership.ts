@@ -42,18 +42,39 @@ function refuse(
 
 /** What a transaction has changed so far. */
 interface Changing {
+  /** The offset of a byte that another process follows and is not as it was; null: all are. */
+  changedElsewhere(): number | null;
   /** The offset of a byte in `runs` that is not as it was; null: all are. */
   changedWithin(runs: Runs): number | null;
 }
 
-/** @throws FOLLOWED where the transaction in progress changed bytes that a server writes */
+/** @throws FOLLOWED where the transaction in progress changed bytes that a server writes, by this process or by another one */
 export function checkFollowed(schema: Schema, transaction: Changing, followed: Runs): void {
-  if (followed.length === 0) return;
-  const offset = transaction.changedWithin(followed);
-  if (offset !== null) refuseWrite(schema, offset);
+  const own = followed.length > 0 ? transaction.changedWithin(followed) : null;
+  const offset = own ?? transaction.changedElsewhere();
+  if (offset === null) return;
+  const { text, array } = elementAt(schema, offset);
+  const where = own === null ? " in another process" : "";
+  fail(
+    "FOLLOWED",
+    `write(): ${text} follows a server${where}, which would undo this: write there, follow less with maps, or pass mesh: true to ` +
+      "every node that it goes through, so that the last writer wins",
+    { array },
+  );
 }
 
-function refuseWrite(schema: Schema, offset: number): never {
+/** @throws EXISTS */
+export function refuseClaim(schema: Schema, offset: number): never {
+  const { text, array } = elementAt(schema, offset);
+  return fail(
+    "EXISTS",
+    `start(): another process follows a server into ${text}: give each of them elements of its own with maps`,
+    { array },
+  );
+}
+
+/** The element that a byte of the image is of. */
+function elementAt(schema: Schema, offset: number): { text: string; array: string | null } {
   const array = schema.arrays.find((each) => offset >= each.offset && offset < each.offset + each.bytes)!;
   let element = Math.floor((offset - array.offset) / dtypeBytes(array.dtype));
   const index = array.shape.toReversed().map((dimension) => {
@@ -61,11 +82,5 @@ function refuseWrite(schema: Schema, offset: number): never {
     element = Math.floor(element / dimension);
     return i;
   });
-  const where = `${arrayText(array.name)} at ${shapeText(index.reverse())}`;
-  return fail(
-    "FOLLOWED",
-    `write(): ${where} follows a server, which would undo this: write there, follow less with maps, or pass mesh: true to ` +
-      "every node that it goes through, so that the last writer wins",
-    { array: array.name },
-  );
+  return { text: `${arrayText(array.name)} at ${shapeText(index.reverse())}`, array: array.name };
 }

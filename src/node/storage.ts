@@ -14,7 +14,7 @@ import type { HybridClock } from "../delta/stamp.ts";
 import { fail } from "../errors.ts";
 import { type CreateOptions, Segment, type SegmentOptions } from "../memory/segment.ts";
 import { type Verification, verification } from "./damage.ts";
-import { checkFollowed } from "./ownership.ts";
+import { checkFollowed, refuseClaim } from "./ownership.ts";
 import { type Published, Shadow } from "./shadow.ts";
 import { Stamping } from "./stamping.ts";
 import {
@@ -48,8 +48,6 @@ export class Storage implements Disposable, Published {
   /** The state that followers of this node get. */
   readonly published: Published;
   beforeCommit: Published["beforeCommit"] = null;
-  /** The bytes that servers write, and a write of our own must leave as they are. */
-  followed: Runs = noRuns;
   /** Whether the metadata were written here: then those of servers do not replace them. */
   ownsMeta = false;
   /** Where elements know when they were written. */
@@ -64,6 +62,7 @@ export class Storage implements Disposable, Published {
   #shadowArrays: Arrays | null = null;
   #inWrite = false;
   #setsMeta = false;
+  #followed: Runs = noRuns;
 
   private constructor(segment: Segment, schema: Schema, clock: HybridClock | null) {
     this.segment = segment;
@@ -138,6 +137,17 @@ export class Storage implements Disposable, Published {
     );
   }
 
+  /**
+   * From now on these bytes, and no others, are what servers write: a write of our own, or of another process, must leave them as they are.
+   * @throws EXISTS where another process follows servers into any of them; then none are
+   */
+  follow(runs: Runs): void {
+    this.#followed = noRuns;
+    const rival = this.segment.claim(runs);
+    if (rival !== null) refuseClaim(this.schema, rival);
+    this.#followed = runs;
+  }
+
   get version(): number {
     return this.segment.version;
   }
@@ -168,7 +178,7 @@ export class Storage implements Disposable, Published {
           "A write callback cannot be async: others wait for it. Await first, then write",
         );
       }
-      checkFollowed(this.schema, this.segment, this.followed);
+      checkFollowed(this.schema, this.segment, this.#followed);
     } catch (error) {
       this.rollback();
       throw error;

@@ -190,7 +190,7 @@ test("a subscription that is refused, here or by the session, leaves nothing beh
   raw.subscribe(13, { regions: whole("b") });
   await raw.seen("SUBSCRIBED");
   const codes = raw.of("ERROR").map(({ code }) => code);
-  expect(codes).toEqual([...Array.from({ length: 10 }, () => "LIMIT"), "REGION", "REGION"]);
+  expect(codes).toEqual([...Array.from({ length: 10 }, () => "UNSUPPORTED"), "REGION", "REGION"]);
   memory.set("a", 1);
   expect([...feeds.renewed("latest")]).toEqual([]);
   memory.set("b", 1);
