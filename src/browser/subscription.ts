@@ -41,7 +41,7 @@ export class Subscription {
     const mapping = new Mapping(source, local, links);
     this.#regions = links.map((link) => link.source);
     this.image = new Image(local);
-    this.replica = new Replica(sourceName, this.image, mapping, verify ? scriptHasher : null);
+    this.replica = new Replica(sourceName, this.image, mapping, { hasher: verify ? scriptHasher : null });
     const lease = Lease.readOnly();
     this.arrays = new Map(
       local.arrays.map((array) => [array.name, NdArray.over(array, this.image.buffer, lease)] as const),

@@ -1,3 +1,4 @@
+import { isStamped } from "../array/companion.ts";
 import { type Schema, schemaFromJson } from "../array/schema.ts";
 import { Mapping } from "../delta/mapping.ts";
 import type { Region } from "../delta/region.ts";
@@ -271,8 +272,12 @@ export class Following implements LineOwner {
         this.server.key,
         this.#staging ?? storage,
         new Mapping(schema, storage.schema, links),
-        this.#config.checkHash ? hasher : null,
-        storage,
+        {
+          hasher: this.#config.checkHash ? hasher : null,
+          shown: storage,
+          takesMeta: storage.stamping !== null || this.server === this.#config.servers[0],
+          hasMeta: isStamped(storage.schema), // or a text could stay behind that its stamp is not of
+        },
       );
     }
     this.#schemaText = welcome.schema;

@@ -25,7 +25,7 @@ export function linksOf(server: ServerConfig, theirs: Schema, own: Schema): read
  * @throws SCHEMA_MISMATCH
  */
 export function checkMesh(server: ServerConfig, theirs: Schema, own: OwnMemory, isPassedOn: boolean): void {
-  if (own.stamping && !isStamped(theirs))
+  if (isStamped(own.schema) && !isStamped(theirs))
     fail(
       "SCHEMA_MISMATCH",
       `${server.key} does not say when its elements were written: pass mesh: true there too`,

@@ -235,7 +235,7 @@ export class Node implements AsyncDisposable {
     return this.#living().live(name);
   }
 
-  /** Metadata of the newest version; a follower has that of its source. */
+  /** Metadata of the newest version; a follower has those of the first of its servers, until somebody writes its own. */
   get meta(): unknown {
     return this.#living().meta;
   }

@@ -51,7 +51,7 @@ const tlsOption = z.custom<TlsOptions>((value) => typeof value === "object" && v
 const startOptions = z.strictObject({
   /** Where to accept followers: one address or several. */
   listen: z.union([addressOption, z.array(addressOption)], anAddress).optional(),
-  /** A node to follow; `servers` for several. */
+  /** A node to follow; `servers` for several. Of several, the metadata of the first become those of this node. */
   server: serverOption.optional(),
   servers: z.array(serverOption).optional(),
   /** The main array. A follower that names no array at all takes over its server's. */

@@ -15,9 +15,9 @@ export type Applied =
 
 /** The memory that a replica lives in: a node's storage, or a browser's. */
 export interface ReplicaMemory extends MirroredMemory {
-  /** Metadata of the newest commit as JSON text; empty where there is none. A live view. */
+  /** Metadata of the newest commit as JSON text; empty where there is none. It may be a live view. */
   metaJson(): Uint8Array;
-  /** Whether the metadata are not to be replaced. */
+  /** Whether a server's metadata are not to replace those that are here. */
   readonly ownsMeta?: boolean;
   begin(): void;
   /** How many blocks changed; 0: none, and no version was made. */
@@ -35,6 +35,17 @@ export interface ReplicaMemory extends MirroredMemory {
 /** Memory that shows what a replica did. */
 export type ShownMemory = Pick<ReplicaMemory, "schema" | "version" | "changedSince" | "metaJson">;
 
+export interface ReplicaOptions {
+  /** With one, every delta is verified by its root. */
+  readonly hasher: LeafHasher | null;
+  /** What updates tell of, where it is not the replica's own memory. */
+  readonly shown?: ShownMemory;
+  /** Whether the server's metadata become those of the memory. */
+  readonly takesMeta?: boolean;
+  /** Whether the absence of metadata means something from the beginning on. */
+  readonly hasMeta?: boolean;
+}
+
 /** The bytes of one server in this node's memory, and the version they are of. */
 export class Replica {
   readonly mapping: Mapping;
@@ -45,20 +56,19 @@ export class Replica {
   #version = 0;
   /** Whether the bytes are the server's at {@link Replica.version}, which may be 0. */
   hasState = false;
+  /** The source's metadata at that version, as JSON text. */
+  #meta: Uint8Array = new Uint8Array(0);
   /** This server has had metadata: only then can its absence mean that it took it away. */
-  #hasMeta = false;
+  #hasMeta: boolean;
+  readonly #takesMeta: boolean;
 
-  /** With a `hasher` every delta is verified by its root. Updates tell of `shown`, where it is not the replica's own memory. */
-  constructor(
-    source: string,
-    storage: ReplicaMemory,
-    mapping: Mapping,
-    hasher: LeafHasher | null,
-    shown: ShownMemory = storage,
-  ) {
+  constructor(source: string, storage: ReplicaMemory, mapping: Mapping, options: ReplicaOptions) {
+    const { hasher, shown = storage, takesMeta = true, hasMeta = false } = options;
     this.#source = source;
     this.#storage = storage;
     this.#shown = shown;
+    this.#takesMeta = takesMeta;
+    this.#hasMeta = hasMeta;
     this.mapping = mapping;
     this.#mirror = hasher ? new Mirror(storage, mapping, hasher) : null;
   }
@@ -94,6 +104,7 @@ export class Replica {
     }
     const isChanged = storage.commit() > 0;
     this.#mirror?.accept();
+    if (delta.meta) this.#meta = delta.meta.slice();
     this.#version = delta.to;
     this.hasState = true;
     return { kind: "ok", update: this.#update(from, isChanged, delta) };
@@ -102,23 +113,22 @@ export class Replica {
   /** Looks again at what could not be taken over yet; null where it still cannot. @throws LOCKED */
   takeLeft(): Update | null {
     const from = this.#shown.version;
-    return this.#storage.takeLeft?.() ? this.#update(from, true, { full: false, meta: undefined }) : null;
+    return this.#storage.takeLeft?.() ? this.#update(from, true, { full: false }) : null;
   }
 
-  #update(from: number, isChanged: boolean, { full, meta: given }: Pick<Delta, "full" | "meta">): Update {
+  #update(from: number, isChanged: boolean, { full }: Pick<Delta, "full">): Update {
     const shown = this.#shown;
     const { version, runs } = isChanged
       ? shown.changedSince(from)
       : { version: from, runs: new Float64Array(0) };
     const facts = { source: this.#source, from, version, sourceVersion: this.#version, full };
-    const sent = shown === this.#storage ? given : undefined;
-    const meta = sent ?? shown.metaJson().slice(); // as it is now, whatever comes before somebody asks
+    const meta = shown === this.#storage ? this.#meta : shown.metaJson().slice(); // as it is now, whatever comes before somebody asks
     return new Update(facts, shown.schema, runs, () => parseMeta(meta));
   }
 
   #writeMeta(text: Uint8Array): void {
     this.#hasMeta ||= text.byteLength > 0;
-    if (this.#hasMeta && !this.#storage.ownsMeta) this.#storage.setMetaJson(text);
+    if (this.#takesMeta && this.#hasMeta && !this.#storage.ownsMeta) this.#storage.setMetaJson(text);
   }
 
   #write(delta: Delta): void {

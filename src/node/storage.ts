@@ -48,8 +48,9 @@ export class Storage implements Disposable, Published {
   /** The state that followers of this node get. */
   readonly published: Published;
   beforeCommit: Published["beforeCommit"] = null;
-  /** Whether the metadata were written here: then those of servers do not replace them. */
-  ownsMeta = false;
+  /** What the metadata were when this process began, or what a server made of them since. */
+  #othersMeta: Uint8Array;
+  #ownsMeta = false;
   /** Where elements know when they were written. */
   readonly stamping: Stamping | null;
   readonly #lease: Lease;
@@ -62,6 +63,8 @@ export class Storage implements Disposable, Published {
   #shadowArrays: Arrays | null = null;
   #inWrite = false;
   #setsMeta = false;
+  /** What a server's metadata are, where the transaction takes them over. */
+  #serversMeta: Uint8Array | null = null;
   #followed: Runs = noRuns;
 
   private constructor(segment: Segment, schema: Schema, clock: HybridClock | null) {
@@ -82,6 +85,7 @@ export class Storage implements Disposable, Published {
       Lease.readOnly((offset, bytes) => segment.overlay(offset, bytes)),
     );
     this.#transaction = new WriteTransaction(this.#working, this);
+    this.#othersMeta = this.metaJson().slice();
     this.stamping =
       clock && segment.isWriter && isStamped(schema) ? new Stamping(schema, segment, clock) : null;
   }
@@ -185,7 +189,7 @@ export class Storage implements Disposable, Published {
     }
     const setsMeta = this.#setsMeta;
     const blocks = this.#commit(this.stamping);
-    this.ownsMeta ||= setsMeta;
+    this.#ownsMeta ||= setsMeta;
     return blocks;
   }
 
@@ -197,7 +201,10 @@ export class Storage implements Disposable, Published {
 
   /** Commits what came from elsewhere, in a mesh with its stamps. */
   commit(): number {
-    return this.#commit(null);
+    const serversMeta = this.#serversMeta;
+    const blocks = this.#commit(null);
+    if (serversMeta) this.#othersMeta = serversMeta;
+    return blocks;
   }
 
   #commit(stamping: Stamping | null): number {
@@ -220,6 +227,7 @@ export class Storage implements Disposable, Published {
   #end(): void {
     this.#inWrite = false;
     this.#setsMeta = false;
+    this.#serversMeta = null;
     this.#lease.open = false;
   }
 
@@ -247,14 +255,25 @@ export class Storage implements Disposable, Published {
   /** The same with JSON text as it comes from a peer. FORMAT, INVALID_META. */
   setMetaJson(text: Uint8Array): void {
     this.segment.touch(this.schema.metaOffset, writeMetaJson(this.#metaRecord("working"), text));
+    this.#serversMeta = text.slice();
+  }
+
+  /** Whether the metadata were written here, or by another process of this segment: then those of servers do not replace them. */
+  get ownsMeta(): boolean {
+    if (!this.isSole) this.#ownsMeta ||= Buffer.compare(this.metaJson(), this.#othersMeta) !== 0;
+    return this.#ownsMeta;
   }
 
   workingMeta(): unknown {
     return decodeMeta(this.#metaRecord("working"));
   }
 
+  /** JSON text: a live view where nobody else writes, else a copy. */
   metaJson(): Uint8Array {
-    return metaJson(this.#metaRecord("committed"));
+    if (this.isSole) return metaJson(this.#metaRecord("committed"));
+    const record = new Uint8Array(this.schema.metaBytesMax);
+    this.segment.snapshot(record, this.schema.metaOffset);
+    return metaJson(record);
   }
 
   get meta(): unknown {

@@ -39,7 +39,7 @@ export class Update {
     this.#meta = meta;
   }
 
-  /** The metadata of the version, parsed when asked for. */
+  /** The metadata of the source at that version, in a mesh of this node, parsed when asked for. */
   get meta(): unknown {
     return this.#meta();
   }

@@ -1,3 +1,4 @@
+import { parseMeta } from "../array/meta.ts";
 import { MemblastError } from "../errors.ts";
 import { Doorbell } from "../memory/notify.ts";
 import type { Storage } from "./storage.ts";
@@ -59,7 +60,8 @@ export class Watching {
     if (version === from) return null;
     this.#version = version;
     const facts = { source: this.#name, from, version, sourceVersion: version, full: false };
-    return new Update(facts, this.#storage.schema, runs, () => this.#storage.meta);
+    const meta = this.#storage.metaJson().slice(); // of this version, or of one that has come meanwhile
+    return new Update(facts, this.#storage.schema, runs, () => parseMeta(meta));
   }
 
   async close(): Promise<void> {
