@@ -118,23 +118,51 @@ static void verify_images(mb_segment *s, uint64_t version, verify_report *r) {
   }
 }
 
+/* How long to wait for blocks to be still: so often for each, and, for as long as the writer does not move on, for all together. */
+typedef struct {
+  uint64_t seq;
+  int left;
+} verify_patience;
+
+static bool verify_waits(verify_patience *p, uint64_t seq) {
+  if (seq != p->seq) {
+    p->seq = seq;
+    p->left = VERIFY_TRIES;
+  }
+  if (p->left == 0) return false;
+  p->left--;
+  sched_yield();
+  return true;
+}
+
 /* Beside a writer: a block is still while its stamp is of a finished commit and stays the same, since it is stamped before its bytes
  * move. One that is not still in all tries is left for the next time. */
-static void verify_committed(mb_segment *s, verify_report *r) {
-  for (uint32_t b = 0; b < s->block_count; b++)
-    for (int tries = 0; tries < VERIFY_TRIES; tries++) {
-      uint64_t version = mb_load_acquire(&s->hot->seq) >> 1, stamp = mb_load_relaxed(s->level[0] + b), known = s->known_stamp[b];
+static void verify_still(mb_segment *s, uint32_t b, verify_patience *patience, verify_report *r) {
+  for (int tries = 0; tries < VERIFY_TRIES; tries++) {
+    uint64_t seq = mb_load_acquire(&s->hot->seq), stamp = mb_load_relaxed(s->level[0] + b), known = s->known_stamp[b];
+    if (stamp <= seq >> 1) {
       uint32_t crc = verify_crc(s, s->committed, b);
       mb_fence_acquire();
-      if (stamp > version || mb_load_relaxed(s->level[0] + b) != stamp) {
-        sched_yield();
-        continue;
+      if (mb_load_relaxed(s->level[0] + b) == stamp) {
+        if (known == VERIFY_UNKNOWN || stamp > known) verify_know(s, b, stamp, crc);
+        else if (stamp < known) verify_note(r, VERIFY_TABLE, b, 1);
+        else if (crc != s->known_crc[b]) verify_note(r, VERIFY_COMMITTED, b, 1);
+        return;
       }
-      if (known == VERIFY_UNKNOWN || stamp > known) verify_know(s, b, stamp, crc);
-      else if (stamp < known) verify_note(r, VERIFY_TABLE, b, 1);
-      else if (crc != s->known_crc[b]) verify_note(r, VERIFY_COMMITTED, b, 1);
-      break;
+    } else {
+      mb_fence_acquire();
+      if (stamp > (seq + 1) >> 1 && mb_load_relaxed(&s->hot->seq) == seq) { /* of a commit that has not even begun */
+        verify_note(r, VERIFY_TABLE, b, 1);
+        return;
+      }
     }
+    if (!verify_waits(patience, seq)) return;
+  }
+}
+
+static void verify_committed(mb_segment *s, verify_report *r) {
+  verify_patience patience = {0, VERIFY_TRIES};
+  for (uint32_t b = 0; b < s->block_count; b++) verify_still(s, b, &patience, r);
 }
 
 static int64_t verify_open(mb_segment *s) {

@@ -193,6 +193,24 @@ describe("verify", () => {
     expect(whileFlipped(offsets.working, () => reader.verify().damage)).toEqual([]);
   });
 
+  test("a reader finds versions in the table that no commit has had yet, and does not wait for them", () => {
+    const other = uniqueName("verify-table");
+    const large = { schemaText: "{}", imageBytes: 64 * 2 ** 16, metaOffset: 0 };
+    using writer = Segment.create(other, large);
+    using reader = Segment.attach(other);
+    expect(reader.verify().damage).toEqual([]);
+    const fd = openSync(placeOf(other).data, "r+");
+    writeSync(fd, new Uint8Array(8 * 2 ** 16).fill(7), 0, 8 * 2 ** 16, offsets.table);
+    closeSync(fd);
+    const times = [reader, writer].map((each) => {
+      const begun = performance.now();
+      const { damage } = each.verify();
+      expect(damage).toContainEqual({ part: "version table", offset: 0, bytes: large.imageBytes });
+      return performance.now() - begun;
+    });
+    expect(times[0]).toBeLessThan(20 * times[1]!);
+  });
+
   test("is refused inside of a transaction", () => {
     segment.begin();
     expect(codeOf(() => segment.verify())).toBe("NESTED_WRITE");
