@@ -285,11 +285,16 @@ export const canaries: Readonly<Record<string, Canary>> = {
     },
   },
   unaware: {
-    bug: "in a mesh a write does not take notice of what it overwrites",
+    bug: "in a mesh a write takes no notice of what it overwrites, if that is ahead by more than a moment",
     needs: ["clock"],
     layout: "mesh",
     plant() {
-      Object.defineProperty(HybridClock.prototype, "ownLimit", { get: () => 0 });
+      const ticksOfAMoment = 100 * 2048;
+      Object.defineProperty(HybridClock.prototype, "ownLimit", {
+        get(this: HybridClock) {
+          return this.now + ticksOfAMoment;
+        },
+      });
     },
   },
   hoard: {

@@ -1,15 +1,8 @@
-/**
- * Many worlds of real nodes on simulated links, each from one seed.
- *
- *   bun run sim --seeds 10000          worlds from --from on, on all cores; exit status 1 and the seeds on any violation
- *   bun run sim --seed 4711            one world alone, with what happened in it
- *   bun run sim --faults cut,flip      only these faults, or none
- *   bun run sim --canary torn          with a planted bug, which must be found
- *   bun run sim --models 100000        schedules of the models of conflation, reconnection and mesh instead
- */
+/** `bun run sim`: many worlds of real nodes on simulated links, each from one seed. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
-import { parseArgs } from "node:util";
+import { commandLine, flag, number, optionalText, text } from "../../examples/options.ts";
+import { Panel } from "../../examples/terminal.ts";
 import { canaries } from "./canary.ts";
 import { faults, parseFaults } from "./faults.ts";
 import { layouts, type Layout } from "./layout.ts";
@@ -17,47 +10,61 @@ import { models } from "./models.ts";
 import { addOutcome, addSum, emptySum, type Sum, sumText } from "./sum.ts";
 import { play } from "./world.ts";
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "2000" },
-    seed: { type: "string" },
-    from: { type: "string", default: "1" },
-    jobs: { type: "string", default: String(Math.min(8, cpus().length)) },
-    faults: { type: "string", default: "all" },
-    layout: { type: "string" },
-    canary: { type: "string" },
-    models: { type: "string" },
-    json: { type: "boolean" },
-    help: { type: "boolean", short: "h" },
+/** Worlds that nobody has seen yet: others every day. */
+const todays = 1 + Math.floor(Date.now() / 86_400_000) * 100_000;
+
+const options = commandLine({
+  command: "bun run sim",
+  about:
+    "Plays worlds of a few real nodes on simulated links: a storm of faults, calm, and then everybody must have what he follows. The\n" +
+    "status is 1 and the seeds are told where one has not, or saw on the way what was never committed.",
+  flags: {
+    seeds: number(2000, "how many worlds", "N", { min: 1 }),
+    from: number(todays, "the first seed", "N"),
+    seed: optionalText("one world alone, with what happened in it", "N"),
+    jobs: number(Math.min(8, cpus().length), "processes", "N", { min: 1, max: 256 }),
+    faults: text("all", `all, none, or some of ${faults.join(",")}`, "NAMES"),
+    layout: optionalText(`only ${layouts.join(" or ")}`, "NAME"),
+    canary: optionalText(
+      `with a planted bug, which must be found: ${Object.keys(canaries).join(", ")}`,
+      "NAME",
+    ),
+    models: number(0, "so many schedules of the models of conflation, reconnection and mesh instead", "N"),
+    json: flag("the sum as JSON"),
   },
+  examples: [
+    "bun run sim --seeds 100000",
+    "bun run sim --seed 4711",
+    "bun run sim --canary torn",
+    "bun run sim --faults cut,flip --layout mesh",
+    "bun run sim --models 100000",
+  ],
 });
 
-if (values.help) {
-  console.log(
-    "bun run sim [--seeds 2000] [--from 1] [--jobs CORES] [--seed ONE] [--faults NAMES] [--layout NAME] [--canary NAME] [--models SCHEDULES] [--json]",
-  );
-  console.log(`faults: all, none, ${faults.join(", ")}`);
-  console.log(`layouts: ${layouts.join(", ")}`);
-  for (const [name, { bug }] of Object.entries(canaries)) console.log(`canary ${name}: ${bug}`);
-  process.exit(0);
-}
-
 function refuse(text: string): never {
-  console.error(text);
+  console.error(`bun run sim: ${text}`);
   process.exit(2);
 }
 
-if (values.layout && !layouts.includes(values.layout as Layout))
-  refuse(`There is no layout ${values.layout}; there are ${layouts.join(", ")}`);
-const layout = (values.layout as Layout | undefined) ?? null;
-if (values.canary) {
-  const canary = canaries[values.canary];
-  if (!canary) refuse(`There is no canary ${values.canary}; there are ${Object.keys(canaries).join(", ")}`);
+function chosenFaults() {
+  try {
+    return parseFaults(options.faults);
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+
+if (options.layout && !layouts.includes(options.layout as Layout))
+  refuse(`There is no layout ${options.layout}; there are ${layouts.join(", ")}`);
+if (options.seed && !/^\d+$/.test(options.seed)) refuse(`--seed is a whole number, not ${options.seed}`);
+const layout = (options.layout as Layout | undefined) ?? null;
+if (options.canary) {
+  const canary = canaries[options.canary];
+  if (!canary) refuse(`There is no canary ${options.canary}; there are ${Object.keys(canaries).join(", ")}`);
   canary.plant();
 }
-if (values.models) {
-  const schedules = Number(values.models);
-  const seed = Number(values.from);
+if (options.models) {
+  const { models: schedules, from: seed } = options;
   const begun = performance.now();
   for (const model of models) {
     const runs = Math.ceil(schedules * model.share);
@@ -70,7 +77,7 @@ if (values.models) {
 
 const shareMax = 2000;
 
-const allowed = parseFaults(values.faults);
+const allowed = chosenFaults();
 
 // Nodes that keep their memory have named segments: in a folder of their own, which goes with this process.
 const directory = mkdtempSync("/dev/shm/memblast-sim-");
@@ -78,15 +85,14 @@ process.env.MEMBLAST_DIR = directory;
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
-if (values.seed) {
-  const outcome = play(Number(values.seed), allowed, layout);
+if (options.seed) {
+  const outcome = play(Number(options.seed), allowed, layout);
   console.log(JSON.stringify(outcome, null, 2));
   process.exit(outcome.violation === null ? 0 : 1);
 }
 
-const from = Number(values.from);
-const seeds = Number(values.seeds);
-const jobs = Math.max(1, Math.min(Number(values.jobs), seeds));
+const { from, seeds } = options;
+const jobs = Math.min(options.jobs, seeds);
 const begun = performance.now();
 
 async function playAll(): Promise<Sum> {
@@ -94,7 +100,7 @@ async function playAll(): Promise<Sum> {
   for (let seed = from; seed < from + seeds; seed++) {
     if (seed % 20 === 0) await Bun.sleep(0); // signals are heard
     addOutcome(sum, play(seed, allowed, layout));
-    if (values.canary && sum.violations.length) break; // found
+    if (options.canary && sum.violations.length) break; // found
   }
   return sum;
 }
@@ -109,6 +115,7 @@ async function dealOut(): Promise<Sum> {
       const first = next;
       next = Math.min(first + share, from + seeds);
       addSum(sum, await playElsewhere(first, next - first));
+      progress?.draw([progressText(sum)]);
     }
   };
   await Promise.all(Array.from({ length: jobs }, worker));
@@ -117,8 +124,8 @@ async function dealOut(): Promise<Sum> {
 
 async function playElsewhere(first: number, count: number): Promise<Sum> {
   const args = ["--seeds", String(count), "--from", String(first), "--jobs", "1", "--json"];
-  args.push("--faults", values.faults);
-  for (const name of ["canary", "layout"] as const) if (values[name]) args.push(`--${name}`, values[name]);
+  args.push("--faults", options.faults);
+  for (const name of ["canary", "layout"] as const) if (options[name]) args.push(`--${name}`, options[name]);
   const child = Bun.spawn([process.execPath, import.meta.path, ...args], {
     stdout: "pipe",
     stderr: "inherit",
@@ -131,6 +138,15 @@ async function playElsewhere(first: number, count: number): Promise<Sum> {
   }
 }
 
+function progressText({ worlds, violations }: Sum): string {
+  const left = ((performance.now() - begun) / worlds) * (seeds - worlds);
+  return `${worlds} of ${seeds} worlds, ${violations.length} violations, about ${(left / 1000).toFixed(0)} s more`;
+}
+
+const progress = process.stderr.isTTY && jobs > 1 ? new Panel(process.stderr) : null;
+progress?.draw([`${seeds} worlds from ${from} on`]);
 const sum = jobs === 1 ? await playAll() : await dealOut();
-console.log(values.json ? JSON.stringify(sum) : sumText(sum, (performance.now() - begun) / 1000));
+progress?.draw([]);
+progress?.[Symbol.dispose]();
+console.log(options.json ? JSON.stringify(sum) : sumText(sum, (performance.now() - begun) / 1000));
 process.exit(sum.violations.length ? 1 : 0);

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { heapStats } from "bun:jsc";
 import { start, type Node, type Update } from "../../../src/index.ts";
 import { digest, look } from "../picture.ts";
+import { tallyUp } from "../tally.ts";
 import { serve } from "./serve.ts";
 
 const patienceMs = 30_000;
@@ -62,7 +63,7 @@ class Follower implements AsyncDisposable {
   }
 
   #count(what: string): void {
-    this.tally[what] = (this.tally[what] ?? 0) + 1;
+    tallyUp(this.tally, what);
   }
 
   #complain(text: string): void {

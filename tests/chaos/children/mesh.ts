@@ -1,6 +1,7 @@
 // A process with one node of a mesh, which writes anywhere, all the time.
 import { start, type Node } from "../../../src/index.ts";
 import { Random } from "../../transport/random.ts";
+import { tallyUp } from "../tally.ts";
 import { serve } from "./serve.ts";
 
 let node: Node | null = null;
@@ -10,7 +11,7 @@ let writes = 0;
 const tally: Record<string, number> = {};
 
 function count(what: string): void {
-  tally[what] = (tally[what] ?? 0) + 1;
+  tallyUp(tally, what);
 }
 
 function write(): void {

@@ -3,6 +3,7 @@ import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { heapStats } from "bun:jsc";
 import { start, type Node } from "../../../src/index.ts";
 import { digest, paint, strideDefault } from "../picture.ts";
+import { tallyUp } from "../tally.ts";
 import { serve } from "./serve.ts";
 
 let node: Node | null = null;
@@ -38,7 +39,7 @@ function remember(): void {
 }
 
 function count(what: string): void {
-  tally[what] = (tally[what] ?? 0) + 1;
+  tallyUp(tally, what);
 }
 
 await serve({
