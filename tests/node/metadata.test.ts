@@ -166,7 +166,7 @@ describe("metadata of updates", () => {
   });
 });
 
-test("a relay of a mesh gives up a server that came back without one", async () => {
+test("a relay of a mesh gives up a server that came back without one, and still is no writer", async () => {
   const codes: string[] = [];
   const options = { listen: 0, shape: [4] };
   const server = await start("s", { ...options, mesh: true });
