@@ -3,7 +3,7 @@ import { attach, start, type Update } from "../../src/index.ts";
 import { Child } from "../memory/child.ts";
 import { uniqueName } from "../memory/names.ts";
 import { Proxy } from "./proxy.ts";
-import { until } from "./until.ts";
+import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
 
@@ -185,4 +185,5 @@ test("a relay of a mesh gives up a server that came back without one, and still 
   expect(relay.stats().links.find(({ direction }) => direction === "out")).toMatchObject({
     state: "given up",
   });
+  expect(await codeOf(() => relay.write((a) => a.set(0, 1)))).toBe("FOLLOWED");
 });
