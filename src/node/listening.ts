@@ -69,6 +69,7 @@ export class Listening {
   /** Links turned away since that was last told, and when that was. */
   #refused = { count: 0, toldAt: Number.NEGATIVE_INFINITY };
   #cancelAgain: (() => void) | null = null;
+  #isShut = false;
   /** Bytes that each key opens. */
   readonly #rights: ReadonlyMap<string, Runs | null>;
 
@@ -122,7 +123,7 @@ export class Listening {
 
   #listen(address: Address): Promise<Listener> {
     const { tls, origins, hosts } = this.#config;
-    return this.#world.transport.listen(address, (link) => this.#admit(link).conversation, {
+    return this.#world.transport.listen(address, (link) => this.#admit(link)?.conversation ?? null, {
       places: this.#places,
       onRefused: (why) => this.#turnedAway(why),
       onExhausted: () => this.#tellCrowded("files"),
@@ -160,7 +161,8 @@ export class Listening {
   }
   #untrustedToldAt = Number.NEGATIVE_INFINITY;
 
-  #admit(link: Link): Publishing {
+  #admit(link: Link): Publishing | null {
+    if (this.#isShut) return null;
     this.#moveOn();
     const address = addressOf(link.remote);
     const owner: PublishingOwner = {
@@ -270,6 +272,7 @@ export class Listening {
 
   /** To the newest version; where that cannot be read, what is published stays as it is, and is tried again. */
   #moveOn(): boolean {
+    if (this.#isShut) return false;
     try {
       this.#storage.advance();
       return true;
@@ -291,8 +294,9 @@ export class Listening {
     this.#hasFailed = this.#cancelAgain !== null;
   }
 
-  /** Lets nobody in any more. */
+  /** Lets nobody in any more, and looks for nothing new to publish. */
   shut(): void {
+    this.#isShut = true;
     this.#cancelAgain?.();
     for (const listener of this.#listeners) listener.close();
   }

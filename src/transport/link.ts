@@ -125,7 +125,10 @@ export interface Listener {
   readonly connections: number;
   /** Links that it has turned away because there were too many. */
   readonly refused: number;
-  /** Accepts no more; a unix socket's file is removed. Links that stand are left alone. May be called twice. */
+  /**
+   * Accepts no more, and ends links that have not come through TLS or the upgrade to a WebSocket; a unix socket's file is removed.
+   * Links that stand are left alone. May be called twice.
+   */
   close(): void;
 }
 

@@ -38,6 +38,8 @@ class StreamListener implements Listener, Suspendable {
   #server: Bun.SocketListener<StreamLink | undefined> | null = null;
   #file: SocketFile<unknown> | null = null;
   readonly #handshakes = new Map<StreamLink, ReturnType<typeof setTimeout>>();
+  /** Links that have not come through TLS or the upgrade to a WebSocket. */
+  readonly #unsettled = new Set<StreamLink>();
   #connections = 0;
   #refused = 0;
   #isClosed = false;
@@ -73,6 +75,7 @@ class StreamListener implements Listener, Suspendable {
     this.#isClosed = true;
     descriptors.remove(this);
     this.#unbind();
+    for (const link of this.#unsettled) link.abort();
   }
 
   suspend(): void {
@@ -155,6 +158,7 @@ class StreamListener implements Listener, Suspendable {
   }
 
   #arrived(socket: StreamSocket): void {
+    if (this.#isClosed) return void socket.terminate();
     const place = this.#takePlace(() => link.abort());
     if (typeof place === "string") {
       this.#refused++;
@@ -171,14 +175,19 @@ class StreamListener implements Listener, Suspendable {
       description: kind === "unix" ? `unix at ${this.#address.path}` : `${kind} from ${remote}`,
       remote,
       closeTimeoutMs: this.#options.closeTimeoutMs ?? defaultCloseTimeoutMs,
-      settled: () => place.settle(),
+      settled: () => {
+        this.#unsettled.delete(link);
+        place.settle();
+      },
       ended: () => {
         this.#connections--;
+        this.#unsettled.delete(link);
         place.leave();
         this.#handshakeOver(link);
       },
     });
     socket.data = link;
+    this.#unsettled.add(link);
     if (kind !== "unix") socket.setNoDelay(true);
     if (kind === "tls") this.#awaitHandshake(link);
     else this.#admit(link);
