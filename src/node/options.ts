@@ -7,8 +7,9 @@ import type { Region } from "../delta/region.ts";
 import { fail, type MemblastError } from "../errors.ts";
 import { metaBytesMax as wireMetaBytesMax, nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, isLoopback, parseAddress } from "../transport/address.ts";
-import type { TlsOptions } from "../transport/tls.ts";
+import { listenTls, type TlsOptions, tryCredentials } from "../transport/tls.ts";
 import { refuseOptions } from "./complaint.ts";
+import { tlsOption } from "./credentials.ts";
 import { type Pace, paceOf, paceOptions } from "./pace.ts";
 import { type Backoff, backoffOf, defaultBackoff, waitMsMax } from "./reconnect.ts";
 import { type Key, Keyring, Secret, secretOption, secretsOption } from "./secrets.ts";
@@ -46,7 +47,6 @@ const serverOption = z.union(
   [addressOption, z.strictObject({ address: addressOption, ...followingOptions })],
   anAddress,
 );
-const tlsOption = z.custom<TlsOptions>((value) => typeof value === "object" && value !== null).optional();
 
 const startOptions = z.strictObject({
   /** Where to accept followers: one address or several. */
@@ -106,7 +106,7 @@ const startOptions = z.strictObject({
   /** Listen beyond this machine although nothing asks who comes: no `secrets`, and no `tls.clientCertificates`. Default false. */
   insecure: z.boolean().default(false),
   /** For `tls:` and `wss:` addresses, of both kinds: { cert, key, ca, crl, clientCertificates, serverName ... }, see {@link TlsOptions}. */
-  tls: tlsOption,
+  tls: tlsOption.optional(),
   /** Origins of the web pages that may connect to a ws: or wss: listener. Without: pages of the same host and of this machine. */
   origins: z.array(z.string().min(1)).optional(),
   /** Names by which such a listener may be called, besides those of this machine and the host it listens on. Default none. */
@@ -178,6 +178,8 @@ export function parseStartOptions(given: unknown): NodeConfig {
   const options = parsed.data;
   const dtype = (options.dtype ?? "f64") as Dtype;
   const listen = asList(options.listen).map(parseAddress);
+  if (listen.some(isTls)) listenTls(options.tls);
+  if (options.tls) tryCredentials(options.tls);
   if (!options.insecure && !options.secrets) checkExposure(listen, options.tls);
   const servers = [...asList(options.server), ...(options.servers ?? [])].map((server) =>
     parseServer(server, options),
@@ -218,9 +220,13 @@ function asList<T>(value: T | T[] | undefined): T[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
+function isTls({ kind }: Address): boolean {
+  return kind === "tls" || kind === "wss";
+}
+
 /** Nobody should publish memory to a network without knowing. A door that wants a certificate of everybody asks who comes. */
 function checkExposure(listen: readonly Address[], tls: TlsOptions | undefined): void {
-  const asks = ({ kind }: Address) => (kind === "tls" || kind === "wss") && tls?.clientCertificates === true;
+  const asks = (address: Address) => isTls(address) && tls?.clientCertificates === true;
   const exposed = listen.find((address) => !isLoopback(address) && !asks(address));
   if (exposed)
     fail(

@@ -1,5 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { type MemblastError, start, type StartOptions, type Update } from "../../src/index.ts";
+import { certificates } from "../transport/certificates.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(30_000);
@@ -41,8 +42,40 @@ const wrong: [options: object, says: RegExp][] = [
   [{ mesh: true, arrays: { ["a".repeat(121)]: { shape: [1] } } }, /^INVALID_NAME .*120 characters/],
 ];
 
+const { server: own, client: other, authority, listing } = certificates;
+const broken = authority.replaceAll(/[a-z]{3}/g, "!!!");
+const atOnce = { shape: [1], server: "tls:127.0.0.1:1" };
+const untrue = { clientCertificates: "true" } as object;
+
+wrong.push(
+  [{ ...atOnce, tls: [] }, /option tls: .*expected object/],
+  [
+    { ...atOnce, tls: { ca: authority, clientCertificate: true } },
+    /option tls: .*clientCertificate: it has cert/,
+  ],
+  [{ ...atOnce, tls: { minVersion: "TLSv1.3" } }, /option tls: there is no minVersion/],
+  [{ ...atOnce, tls: { caFile: "ca.pem", rejectUnauthorized: false } }, /no caFile, rejectUnauthorized/],
+  [{ ...atOnce, tls: { ca: authority, ...untrue } }, /option tls\.clientCertificates: .*boolean/],
+  [{ ...atOnce, tls: { insecure: 1 } }, /option tls\.insecure: .*boolean/],
+  [{ ...atOnce, tls: { serverName: 5 } }, /option tls\.serverName: .*string/],
+  [{ ...atOnce, tls: { passphrase: 5 } }, /option tls\.passphrase: .*string/],
+  [{ ...atOnce, tls: { ca: 5 } }, /option tls\.ca: .*PEM text/],
+  [{ ...atOnce, tls: { ca: "" } }, /option tls\.ca: .*PEM text/],
+  [{ ...atOnce, tls: { ca: [] } }, /option tls\.ca: .*PEM text/],
+  [{ ...atOnce, tls: { ca: [authority, "/etc/ca.pem"] } }, /option tls\.ca\.1: .*PEM.*file/],
+  [{ ...atOnce, tls: { ca: own.key } }, /option tls\.ca: .*PEM text/],
+  [{ ...atOnce, tls: { crl: listing } }, /option tls\.crl: .*PEM text/],
+  [{ ...atOnce, tls: { cert: 5, key: 6 } }, /option tls\.cert: .*BEGIN CERTIFICATE/],
+  [{ ...atOnce, tls: { cert: own.key, key: own.cert } }, /option tls\.cert: .*BEGIN CERTIFICATE/],
+  [{ ...atOnce, tls: { cert: own.cert } }, /option tls: cert and key need each other/],
+  [{ ...atOnce, tls: { ca: broken } }, /^INVALID_OPTION .*`tls` cannot be used/],
+  [{ ...atOnce, tls: { cert: own.cert, key: other.key } }, /^INVALID_OPTION .*KEY_VALUES_MISMATCH/],
+  [{ server: 1, listen: "tls:127.0.0.1:0" }, /^INVALID_OPTION .*needs `tls: { cert, key }`/],
+  [{ server: 1, listen: "wss://127.0.0.1:0/", tls: { ca: authority } }, /^INVALID_OPTION .*cert, key/],
+);
+
 for (const [options, says] of wrong)
-  test(`start() says what is wrong with ${JSON.stringify(options).slice(0, 80)}`, async () => {
+  test(`start() says what is wrong with ${JSON.stringify(options).slice(0, 110)}`, async () => {
     expect(await refusal(options)).toMatch(says);
   });
 
