@@ -8,6 +8,7 @@ import { fail, type MemblastError } from "../errors.ts";
 import { metaBytesMax as wireMetaBytesMax, nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, isLoopback, parseAddress } from "../transport/address.ts";
 import { listenTls, type TlsOptions, tryCredentials } from "../transport/tls.ts";
+import { isHost, isOrigin } from "../transport/upgrade.ts";
 import { refuseOptions } from "./complaint.ts";
 import { tlsOption } from "./credentials.ts";
 import { type Pace, paceOf, paceOptions } from "./pace.ts";
@@ -47,6 +48,17 @@ const serverOption = z.union(
   [addressOption, z.strictObject({ address: addressOption, ...followingOptions })],
   anAddress,
 );
+
+const originOption = z.string().refine(isOrigin, {
+  error:
+    'an origin is scheme://host or scheme://host:port, as "https://example.org", without a path; "null" is that of pages without one, ' +
+    '"*" stands for all',
+});
+const hostOption = z.string().refine(isHost, {
+  error:
+    'a host is a name or an address without scheme, port and brackets, as "vm.example", "10.0.0.5" or "::1"; there is no "*", because ' +
+    "any page may give its own name to this machine",
+});
 
 const startOptions = z.strictObject({
   /** Where to accept followers: one address or several. */
@@ -107,10 +119,10 @@ const startOptions = z.strictObject({
   insecure: z.boolean().default(false),
   /** For `tls:` and `wss:` addresses, of both kinds: { cert, key, ca, crl, clientCertificates, serverName ... }, see {@link TlsOptions}. */
   tls: tlsOption.optional(),
-  /** Origins of the web pages that may connect to a ws: or wss: listener. Without: pages of the same host and of this machine. */
-  origins: z.array(z.string().min(1)).optional(),
+  /** Origins of the web pages that may connect to a ws: or wss: listener, "*" for all. Without: pages of the same host and of this machine. */
+  origins: z.array(originOption).optional(),
   /** Names by which such a listener may be called, besides those of this machine and the host it listens on. Default none. */
-  hosts: z.array(z.string().min(1)).optional(),
+  hosts: z.array(hostOption).optional(),
   /** Calls `start()` off while it waits for a server's arrays, which it does without a bound where it names none itself. */
   signal: z.instanceof(AbortSignal).optional(),
   onUpdate: z.function().optional(),

@@ -110,8 +110,22 @@ function hostOf(url: string): string | null {
   return hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
 }
 
+/** Of those without an origin in the sense of URLs, as browser extensions have, the scheme and the host. */
 function originOf(text: string): string | null {
-  return URL.canParse(text) ? new URL(text).origin : null;
+  if (!URL.canParse(text)) return null;
+  const { origin, protocol, host } = new URL(text);
+  return origin === "null" ? `${protocol}//${host}` : origin;
+}
+
+/** Whether a request could be for this host: a name or an address, without scheme, port and brackets. */
+export function isHost(text: string): boolean {
+  return !/[\s/?#@*[\]\\]/.test(text) && hostOf(`http://${formatEndpoint(text, 80)}`) !== null;
+}
+
+/** Whether a page could be of this origin. "null" is that of many, "*" stands for all. */
+export function isOrigin(text: string): boolean {
+  if (text === "*" || text === "null") return true;
+  return /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@*\\]+\/?$/i.test(text) && URL.canParse(text);
 }
 
 function refuse(text: string): never {

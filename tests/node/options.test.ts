@@ -42,6 +42,21 @@ const wrong: [options: object, says: RegExp][] = [
   [{ mesh: true, arrays: { ["a".repeat(121)]: { shape: [1] } } }, /^INVALID_NAME .*120 characters/],
 ];
 
+for (const host of ["vm:8080", "ws://vm", "*", "", "vm/x", "[::1]", "a b", "user@vm", "vm?", "*.vm"])
+  wrong.push([{ shape: [1], hosts: ["vm", host] }, /^INVALID_OPTION .*option hosts\.1: a host is a name/]);
+for (const origin of [
+  "x",
+  "",
+  "vm:80",
+  "//vm",
+  "http://",
+  "http://vm/app",
+  "https://*.vm",
+  "file:///",
+  "http://a b",
+])
+  wrong.push([{ shape: [1], origins: ["*", origin] }, /^INVALID_OPTION .*option origins\.1: an origin is/]);
+
 const { server: own, client: other, authority, listing } = certificates;
 const broken = authority.replaceAll(/[a-z]{3}/g, "!!!");
 const atOnce = { shape: [1], server: "tls:127.0.0.1:1" };

@@ -4,7 +4,7 @@ import { systemTransport } from "../../src/transport/endpoint.ts";
 import { headBytesMax } from "../../src/transport/http_head.ts";
 import type { Address } from "../../src/transport/address.ts";
 import type { Listener, ListenOptions } from "../../src/transport/link.ts";
-import { acceptUpgrade, type WebSocketAddress } from "../../src/transport/upgrade.ts";
+import { acceptUpgrade, isHost, isOrigin, type WebSocketAddress } from "../../src/transport/upgrade.ts";
 import { Recorder } from "./recorder.ts";
 
 setDefaultTimeout(30_000);
@@ -103,6 +103,10 @@ describe("the door of a WebSocket listener", () => {
     expect(statusOf({ origin: "http://localhost:5000" }, door)).toBe(403);
     expect(statusOf({ origin: "null" }, door)).toBe(403);
     expect(statusOf({ origin: "null" }, { origins: ["null"] })).toBe(101);
+    const extension = { origins: ["chrome-extension://abcdefghijklmnop/"] };
+    expect(statusOf({ origin: "chrome-extension://abcdefghijklmnop" }, extension)).toBe(101);
+    expect(statusOf({ origin: "chrome-extension://ponmlkjihgfedcba" }, extension)).toBe(403);
+    expect(statusOf({ origin: "null" }, extension)).toBe(403); // what others without an origin say
     expect(statusOf({}, door)).toBe(101);
     expect(statusOf({ origin: "https://anybody.example" }, { origins: ["*"] })).toBe(101);
   });
@@ -132,6 +136,33 @@ describe("the door of a WebSocket listener", () => {
     ["127.0.0.1", "local host", 400],
   ])("listening on %s, called by the host %p: %d", (host, given, status) => {
     expect(statusOf({ host: given }, { address: { host }, hosts: ["mine.example"] })).toBe(status);
+  });
+
+  test.each([
+    "vm",
+    "VM.",
+    "a-b.example",
+    "under_score",
+    "10.0.0.5",
+    "::1",
+    "fe80:0::1",
+    "b\u00fccher.example",
+  ])("the host %p can be listed, and then serves", (name) => {
+    expect(isHost(name)).toBe(true);
+    const { host } = new URL(`http://${name.includes(":") ? `[${name}]` : name}`); // as a browser says it
+    expect(statusOf({ host }, { hosts: [name] })).toBe(101);
+  });
+
+  test.each([
+    "https://app.example",
+    "http://10.0.0.5:8080/",
+    "HTTP://APP",
+    "http://[::1]:5",
+    "moz-extension://a-b",
+  ])("the origin %p can be listed, and then serves", (name) => {
+    expect(isOrigin(name)).toBe(true);
+    const { origin } = new URL(name);
+    expect(statusOf({ origin: origin === "null" ? name : origin }, { origins: [name] })).toBe(101);
   });
 
   test("the host is looked at before anything else, on every path", async () => {
