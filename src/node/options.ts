@@ -7,6 +7,7 @@ import type { Region } from "../delta/region.ts";
 import { fail, type MemblastError } from "../errors.ts";
 import { metaBytesMax as wireMetaBytesMax, nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, isLoopback, parseAddress } from "../transport/address.ts";
+import { fromAnywhere } from "../transport/socketfile.ts";
 import { listenTls, type TlsOptions, tryCredentials } from "../transport/tls.ts";
 import { isHost, isOrigin } from "../transport/upgrade.ts";
 import { refuseOptions } from "./complaint.ts";
@@ -259,7 +260,7 @@ function parseServer(option: z.output<typeof serverOption>, forAll: FollowingOpt
       address: own.address,
     });
   return {
-    address,
+    address: address.kind === "unix" ? fromAnywhere(address) : address,
     key: formatAddress(address),
     links: maps?.map(parseMap) ?? null,
     secret: secret ? { keyId: secret.keyId, secret: new Secret(secret.secret) } : null,

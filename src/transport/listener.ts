@@ -12,7 +12,7 @@ import {
   type ListenOptions,
 } from "./link.ts";
 import { type Crowding, type Place, Places } from "./places.ts";
-import { bindSocketFile, type SocketFile } from "./socketfile.ts";
+import { bindSocketFile, fromAnywhere, type SocketFile } from "./socketfile.ts";
 import { streamEvents, StreamLink, type StreamSocket } from "./stream.ts";
 import { badCredentials, listenTls } from "./tls.ts";
 
@@ -48,7 +48,7 @@ class StreamListener implements Listener, Suspendable {
   #isResuming = false;
 
   constructor(address: StreamAddress, accept: Accept, options: ListenOptions) {
-    this.#address = address;
+    this.#address = address.kind === "unix" ? fromAnywhere(address) : address;
     this.#accept = accept;
     this.#options = options;
     this.#places = options.places ?? new Places(options.connectionsMax ?? defaultConnectionsMax);

@@ -1,10 +1,21 @@
 import { chmodSync, linkSync, lstatSync, renameSync, type Stats, unlinkSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fail } from "../errors.ts";
 import { type Address, socketPathBytesMax } from "./address.ts";
 import { addressInUse, codeOf } from "./failure.ts";
 
 const attemptsMax = 8;
+
+type SocketAddress = Extract<Address, { kind: "unix" }>;
+
+/**
+ * The same socket wherever this process goes afterwards. As it was given, where its whole path is too long for a socket: whoever names
+ * it by a short way from his folder stays there.
+ */
+export function fromAnywhere(address: SocketAddress): SocketAddress {
+  const path = resolve(address.path);
+  return longest(path, nameBeside(path)) > socketPathBytesMax ? address : { ...address, path };
+}
 
 /** A unix socket bound by this process at a path that nobody else listened on. */
 export interface SocketFile<Bound> {
@@ -20,16 +31,18 @@ export interface SocketFile<Bound> {
  * no socket, gives ADDRESS_IN_USE.
  */
 export async function bindSocketFile<Bound extends { stop(): void }>(
-  address: Extract<Address, { kind: "unix" }>,
+  address: SocketAddress,
   bind: (path: string) => Bound,
 ): Promise<SocketFile<Bound>> {
-  const temporary = temporaryBeside(address.path);
-  const bound = bind(temporary);
+  const name = temporaryName(address.path);
+  // the system takes longer paths for files than for sockets
+  const [path, temporary] = [resolve(address.path), resolve(name)];
+  const bound = bind(name);
   try {
     chmodSync(temporary, 0o600);
     const made = lstatSync(temporary);
-    await publish(address, temporary);
-    return { bound, remove: () => removeIfSame(address.path, made) };
+    await publish(address, path, temporary);
+    return { bound, remove: () => removeIfSame(path, made) };
   } catch (error) {
     bound.stop();
     throw error;
@@ -38,19 +51,19 @@ export async function bindSocketFile<Bound extends { stop(): void }>(
   }
 }
 
-async function publish(address: Extract<Address, { kind: "unix" }>, temporary: string): Promise<void> {
+async function publish(address: SocketAddress, path: string, temporary: string): Promise<void> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     try {
-      return linkSync(temporary, address.path);
+      return linkSync(temporary, path);
     } catch (error) {
       if (codeOf(error) !== "EEXIST") throw error;
     }
-    const found = statOf(address.path);
+    const found = statOf(path);
     if (!found) continue;
     if (!found.isSocket())
       throw addressInUse(address, "a file that is no socket is there; choose another path, or remove it");
     if (await isAlive(address.path)) throw addressInUse(address, "another process listens there");
-    removeIfSame(address.path, found);
+    removeIfSame(path, found);
   }
   throw addressInUse(address, "other processes keep taking it");
 }
@@ -69,7 +82,7 @@ async function isAlive(path: string): Promise<boolean> {
 function removeIfSame(path: string, expected: Stats): void {
   const found = statOf(path);
   if (!found || found.ino !== expected.ino || found.dev !== expected.dev) return;
-  const aside = temporaryBeside(path);
+  const aside = nameBeside(path);
   try {
     renameSync(path, aside);
     const moved = lstatSync(aside);
@@ -81,20 +94,25 @@ function removeIfSame(path: string, expected: Stats): void {
   }
 }
 
-function temporaryBeside(path: string): string {
-  const random = crypto.getRandomValues(new Uint8Array(4)).toHex();
-  const temporary = join(dirname(path), `.${random}`);
-  const bytes = Math.max(...[path, temporary].map((name) => new TextEncoder().encode(name).length));
-  if (bytes > socketPathBytesMax) {
+function temporaryName(path: string): string {
+  const temporary = nameBeside(path);
+  if (longest(path, temporary) > socketPathBytesMax)
     fail(
       "INVALID_ADDRESS",
       `unix:${path} is too long for a unix socket (${socketPathBytesMax} bytes); choose a shorter path.`,
-      {
-        path,
-      },
+      { path },
     );
-  }
   return temporary;
+}
+
+function nameBeside(path: string): string {
+  const random = crypto.getRandomValues(new Uint8Array(4)).toHex();
+  return join(dirname(path), `.${random}`);
+}
+
+/** Bytes of the longer one. */
+function longest(...paths: readonly string[]): number {
+  return Math.max(...paths.map((path) => new TextEncoder().encode(path).length));
 }
 
 function statOf(path: string): Stats | null {

@@ -1,4 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type MemblastError, start, type StartOptions, type Update } from "../../src/index.ts";
 import { certificates } from "../transport/certificates.ts";
 import { until } from "./until.ts";
@@ -102,6 +105,28 @@ test("a signal calls off the wait for a server that is not there", async () => {
   expect(await started.catch((error: unknown) => error)).toBe(reason);
   const before = start("n", { server: "unix:/nowhere/at/all", signal: calledOff.signal });
   expect(await before.catch((error: unknown) => error)).toBe(reason);
+});
+
+test("a unix socket is the one that the path meant at the start, for both sides", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "memblast-"));
+  const before = process.cwd();
+  process.chdir(folder);
+  try {
+    const server = await start("s", { listen: "unix:s", shape: [1] });
+    await using node = await start("f", { server: "unix:s", shape: [1], reconnect: { minMs: 1, maxMs: 20 } });
+    await node.ready;
+    process.chdir("/");
+    await server.close();
+    expect(readdirSync(folder)).toEqual([]);
+    await using again = await start("s", { listen: `unix:${folder}/s`, shape: [1] });
+    again.write((a) => a.set(0, 3));
+    await until(() => node.ndarray().get(0) === 3, "the server, found again");
+    expect(Object.keys(node.version)).toEqual(["f", "unix:s"]); // called as its user calls it
+    node.setRate("unix:s", 5);
+  } finally {
+    process.chdir(before);
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("an update that was merged for a slow consumer names all its sources", async () => {

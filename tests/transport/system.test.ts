@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, lstatSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Address, parseAddress } from "../../src/transport/address.ts";
@@ -87,6 +96,40 @@ describe("a unix socket's file", () => {
     writeFileSync(join(folder, "taken"), "another's");
     listener.close();
     expect(existsSync(join(folder, "taken"))).toBe(true);
+  });
+
+  test("of a relative path is where it was when the listener began, and known by that", async () => {
+    const before = process.cwd();
+    process.chdir(folder);
+    try {
+      const listener = await listen(parseAddress("unix:relative"), () => new Recorder());
+      process.chdir("/");
+      expect(listener.address).toEqual({ kind: "unix", path: join(folder, "relative") });
+      const link = await connect(listener.address, new Recorder());
+      link.abort();
+      listener.close();
+      expect(existsSync(join(folder, "relative"))).toBe(false);
+    } finally {
+      process.chdir(before);
+    }
+  });
+
+  test("may be named by a short path from a folder that is too deep for a socket", async () => {
+    const before = process.cwd();
+    const deep = join(folder, "d".repeat(100));
+    mkdirSync(deep);
+    process.chdir(deep);
+    try {
+      const listener = await listen(parseAddress("unix:s"), () => new Recorder());
+      expect(listener.address).toEqual({ kind: "unix", path: "s" });
+      const link = await connect(listener.address, new Recorder());
+      link.abort();
+      process.chdir("/");
+      listener.close();
+      expect(readdirSync(deep)).toEqual([]);
+    } finally {
+      process.chdir(before);
+    }
   });
 
   test("needs its folder, and a short name", async () => {
