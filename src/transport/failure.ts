@@ -1,5 +1,6 @@
 import { MemblastError } from "../errors.ts";
 import { type Address, formatAddress } from "./address.ts";
+import type { HttpFault } from "./http_head.ts";
 
 /** Why a connection could not be made: `details.reason` of CONNECT_FAILED. */
 export type ConnectReason =
@@ -37,6 +38,16 @@ export function connectFailed(address: Address, reason: ConnectReason, cause?: u
     { address: text, reason, ...(systemCode && { systemCode }) },
     cause,
   );
+}
+
+/** REFUSED, by the answer to an upgrade; `details`: address, reason and status. */
+export function upgradeRefused(address: Address, { status, message }: HttpFault): MemblastError {
+  const text = formatAddress(address);
+  return new MemblastError("REFUSED", `${text} does not let this node in: ${message.replace(/\.$/, "")}.`, {
+    address: text,
+    reason: "upgrade",
+    status,
+  });
 }
 
 export function addressInUse(address: Address, why: string, cause?: unknown): MemblastError {

@@ -141,7 +141,8 @@ export interface Transport {
   listen(address: Address, accept: Accept, options?: ListenOptions): Promise<Listener>;
   /**
    * Resolves after `onOpen`. Rejects with CONNECT_FAILED, whose `details.reason` is "refused", "timeout", "aborted",
-   * "unknown host", "unreachable", "closed", "tls", "upgrade" or "system"; then no handler is ever called.
+   * "unknown host", "unreachable", "closed", "tls", "upgrade" or "system", and with REFUSED where the answer
+   * to an upgrade is 403 or 421; then no handler is ever called.
    */
   connect(address: Address, handler: LinkHandler, options?: ConnectOptions): Promise<Link>;
 }

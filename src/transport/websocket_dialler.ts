@@ -1,12 +1,15 @@
 import { MemblastError } from "../errors.ts";
 import { formatEndpoint } from "./address.ts";
 import { connectStream } from "./dialler.ts";
-import { asError, connectFailed, type ConnectReason, isTlsAlert } from "./failure.ts";
+import { asError, connectFailed, type ConnectReason, isTlsAlert, upgradeRefused } from "./failure.ts";
 import { type Head, HeadReader, HttpFault } from "./http_head.ts";
 import { type ConnectOptions, defaultConnectTimeoutMs, type Link, type LinkHandler } from "./link.ts";
 import { checkResponse, newKey, upgradeRequest, type WebSocketAddress } from "./upgrade.ts";
 import { WebSocketLink } from "./websocket.ts";
 import { restated } from "./websocket_listener.ts";
+
+/** Forbidden, as for want of a certificate, and Misdirected Request: not by this name. The next attempt would be answered in the same way. */
+const refusals: ReadonlySet<number> = new Set([403, 421]);
 
 /** {@link Transport.connect} for `ws` and `wss`. */
 export function connectWebSocket(
@@ -111,11 +114,16 @@ class Dial implements LinkHandler {
 
   #refuse(reason: ConnectReason, cause?: unknown): void {
     if (this.#isSettled) return;
-    const status = cause instanceof HttpFault ? cause.status : undefined;
-    const { code, message, details, cause: why } = connectFailed(this.#address, reason, cause);
-    this.#failed(new MemblastError(code, message, { ...details, ...(status && { status }) }, why));
+    this.#failed(this.#failure(reason, cause));
     this.#calledOff.abort();
     this.#socket?.abort();
+  }
+
+  #failure(reason: ConnectReason, cause: unknown): MemblastError {
+    const fault = cause instanceof HttpFault ? cause : null;
+    if (fault && refusals.has(fault.status)) return upgradeRefused(this.#address, fault);
+    const { code, message, details, cause: why } = connectFailed(this.#address, reason, cause);
+    return new MemblastError(code, message, { ...details, ...(fault && { status: fault.status }) }, why);
   }
 
   #settle(): void {

@@ -84,12 +84,9 @@ describe.each(["tls", "wss"])("%s", (kind) => {
     expect(serverErrors[0]).toMatchObject({ code: "PROTOCOL", details: { reason: "TLS", systemCode } });
     expect(node.stats().door.untrusted).toBeGreaterThan(0);
     seen.add(serverErrors[0]!.details.systemCode as string);
-    if (kind === "tls") expect(errors[0]).toMatchObject({ code: "REFUSED", details: { reason: "AUTH" } });
-    else
-      expect(errors[0]).toMatchObject({
-        code: "CONNECT_FAILED",
-        details: { reason: "upgrade", status: 403 },
-      });
+    const details = kind === "tls" ? { reason: "AUTH" } : { reason: "upgrade", status: 403 };
+    expect(errors[0]).toMatchObject({ code: "REFUSED", details });
+    expect(late.stats().links[0]!.state).toBe("given up");
     expect(errors[0]!.message).toContain("certificate");
     expect(late.ndarray().get(0)).toBe(0);
     expect(node.stats().links).toEqual([]);

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { type Node, start } from "../../src/index.ts";
+import { type MemblastError, type Node, start } from "../../src/index.ts";
 import { certificates } from "../transport/certificates.ts";
 import { until } from "./until.ts";
 
@@ -56,6 +56,36 @@ describe("over WebSockets", () => {
     const key = { "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==" };
     expect(await status({ ...key, Origin: "http://localhost" })).toBe(403);
     expect((await fetch(url)).status).toBe(426);
+  });
+
+  test.each([
+    [403, "given up"],
+    [421, "given up"],
+    [426, "connecting"],
+    [503, "connecting"],
+  ] as const)("whose upgrade is answered with %d is then %s", async (status, state) => {
+    let attempts = 0;
+    const text = { headers: { "content-type": "text/plain" }, status };
+    using door = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: () => new Response(`Not you, for the ${++attempts}th time.`, text),
+    });
+    const errors: MemblastError[] = [];
+    await using node = await start("f", {
+      server: `ws://127.0.0.1:${door.port}/`,
+      shape: [1],
+      reconnect: { minMs: 1, maxMs: 5 },
+      onError: (error) => void errors.push(error),
+    });
+    await until(() => errors.length > 0, "the refusal");
+    if (state === "connecting") await until(() => attempts > 2, "further attempts");
+    const code = state === "given up" ? "REFUSED" : "CONNECT_FAILED";
+    expect(errors.map((error) => error.code)).toEqual([code]);
+    expect(errors[0]).toMatchObject({ details: { reason: "upgrade", status } });
+    expect(errors[0]!.message).toContain("Not you, for the 1th time");
+    const [link] = node.stats().links;
+    expect([link!.state, link!.reason]).toEqual([state, state === "given up" ? errors[0]!.message : null]);
   });
 
   test("a follower that is stopped costs next to nothing, and gets one consistent delta when it wakes", async () => {

@@ -261,7 +261,7 @@ describe("dialling", () => {
       details: { reason: "upgrade", status: 200, address: `ws://127.0.0.1:${server.port}/` },
     });
     const forbidden = await failure("/forbidden");
-    expect(forbidden).toMatchObject({ code: "CONNECT_FAILED", details: { status: 403 } });
+    expect(forbidden).toMatchObject({ code: "REFUSED", details: { reason: "upgrade", status: 403 } });
     expect(forbidden.message).toContain("403");
     expect(forbidden.message).toContain("Not for you");
     expect(forbidden.message).not.toContain("\u0007");
