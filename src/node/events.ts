@@ -54,8 +54,8 @@ export interface NodeEvents {
 }
 
 /**
- * Whether the end of a link at the door is worth a word. Those who never said who they are and were too slow, or too many, are only
- * counted: anybody can send a thousand of them.
+ * Whether the end of a link at the door is worth a word, once a second at most. Those who never said who they are and were too slow, or
+ * too many, are only counted.
  */
 export function isWorthTelling(cause: CloseCause): boolean {
   return cause.kind === "fault" && cause.fault.code !== "TIMEOUT" && cause.fault.code !== "LIMIT";

@@ -6,6 +6,7 @@ import { ProtocolFault } from "../protocol/fault.ts";
 import { crc32c } from "../memory/digest.ts";
 import { defaultLimits, payloadBytesMax } from "../protocol/limits.ts";
 import type { Peer, PublisherConfig } from "../protocol/publisher_state.ts";
+import type { CloseCause } from "../protocol/session.ts";
 import type { Address } from "../transport/address.ts";
 import { formatAddress } from "../transport/address.ts";
 import type { Link, Listener } from "../transport/link.ts";
@@ -13,10 +14,11 @@ import { descriptors } from "../transport/descriptors.ts";
 import { type Crowding, Places } from "../transport/places.ts";
 import { Allowance } from "./allowance.ts";
 import { addressOf, Doorkeeper, limitsWithin } from "./doorkeeper.ts";
-import type { Crowded } from "./events.ts";
+import { type Crowded, isWorthTelling } from "./events.ts";
 import { Feeds, type Follower } from "./feed.ts";
 import type { NodeConfig } from "./options.ts";
 import { Publishing, type PublishingOwner } from "./publishing.ts";
+import { Quiet } from "./quiet.ts";
 import type { Published } from "./shadow.ts";
 import type { DoorStats } from "./stats.ts";
 import type { World } from "./world.ts";
@@ -32,14 +34,16 @@ export interface Identity {
 export interface ListeningOwner extends PublishingOwner {
   /** Some were turned away. Told at once, and then not again for {@link crowdedQuietMs}. */
   onCrowded(event: Crowded): void;
+  /** A link ended with a fault before it had come in. Told at once, and then not again for {@link strangerQuietMs}. */
+  onFaulty(publishing: Publishing, cause: CloseCause): void;
   onError(error: MemblastError): void;
 }
 
 /** A full house is told this often, ms: whoever is turned away comes again. */
 const crowdedQuietMs = 10_000;
 
-/** Wrong certificates are told at most this often, ms. */
-const untrustedQuietMs = 1_000;
+/** Wrong certificates are told at most this often, and so are other faults of strangers, ms. */
+const strangerQuietMs = 1_000;
 
 /** When others keep the memory from being read, it is tried again after so long, ms. */
 const readAgainMs = 100;
@@ -66,8 +70,11 @@ export class Listening {
   readonly #doorkeeper: Doorkeeper;
   /** Of all listeners together. */
   readonly #places: Places;
-  /** Links turned away since that was last told, and when that was. */
-  #refused = { count: 0, toldAt: Number.NEGATIVE_INFINITY };
+  /** Links turned away since that was last told. */
+  #refused = 0;
+  readonly #crowdedQuiet: Quiet;
+  readonly #untrustedQuiet: Quiet;
+  readonly #faultyQuiet: Quiet;
   #cancelAgain: (() => void) | null = null;
   #isShut = false;
   /** Bytes that each key opens. */
@@ -94,8 +101,12 @@ export class Listening {
     const patienceMs = Math.min(2 * config.heartbeatMs, patienceMsMax);
     this.feeds = new Feeds(storage, world, { patienceMs });
     this.#places = new Places(config.connectionsMax);
+    const now = () => world.now();
+    this.#crowdedQuiet = new Quiet(crowdedQuietMs, now);
+    this.#untrustedQuiet = new Quiet(strangerQuietMs, now);
+    this.#faultyQuiet = new Quiet(strangerQuietMs, now);
     this.#doorkeeper = new Doorkeeper(
-      () => world.now(),
+      now,
       limitsWithin(Math.min(config.connectionsMax, descriptors.linksMax)),
     );
     this.#rights = config.keyring?.rightsIn(storage.schema) ?? new Map();
@@ -129,6 +140,7 @@ export class Listening {
       onExhausted: () => this.#tellCrowded("files"),
       onSlow: () => void this.#doorkeeper.counters.slow++,
       onUntrusted: (error) => this.#untrusted(error),
+      onForeign: () => void this.#doorkeeper.counters.foreign++,
       lastWord: (text) => encodeMessage(crc32c, { type: "ERROR", code: "AUTH", text }),
       onError: (error) => this.#owner.onError(error),
       ...(tls && { tls }),
@@ -139,27 +151,30 @@ export class Listening {
 
   #turnedAway(cause: Crowding): void {
     this.#doorkeeper.counters.refused++;
-    this.#refused.count++;
+    this.#refused++;
     this.#tellCrowded(cause);
   }
 
   #tellCrowded(cause: Crowding): void {
-    const now = this.#world.now();
-    if (now - this.#refused.toldAt < crowdedQuietMs) return;
-    const { count: refused } = this.#refused;
-    this.#refused = { count: 0, toldAt: now };
+    if (!this.#crowdedQuiet.break()) return;
+    const refused = this.#refused;
+    this.#refused = 0;
     this.#owner.onCrowded({ cause, refused, links: this.#places.taken });
   }
 
-  /** Anybody can come with a wrong certificate a thousand times: each is counted, and not all are told. */
   #untrusted(error: MemblastError): void {
     this.#doorkeeper.counters.untrusted++;
-    const now = this.#world.now();
-    if (now - this.#untrustedToldAt < untrustedQuietMs) return;
-    this.#untrustedToldAt = now;
-    this.#owner.onError(error);
+    if (this.#untrustedQuiet.break()) this.#owner.onError(error);
   }
-  #untrustedToldAt = Number.NEGATIVE_INFINITY;
+
+  /** It has ended before it had come in. */
+  #strangerLeft(publishing: Publishing, cause: CloseCause): void {
+    const { counters } = this.#doorkeeper;
+    if (cause.kind === "fault" && cause.by === "us" && cause.fault.code === "TIMEOUT") counters.slow++;
+    if (!isWorthTelling(cause)) return;
+    counters.faulty++;
+    if (this.#faultyQuiet.break()) this.#owner.onFaulty(publishing, cause);
+  }
 
   #admit(link: Link): Publishing | null {
     if (this.#isShut) return null;
@@ -175,8 +190,7 @@ export class Listening {
       onClosed: (publishing, cause) => {
         this.#doorkeeper.leave(stranger);
         this.links.delete(publishing);
-        const isSlow = cause.kind === "fault" && cause.by === "us" && cause.fault.code === "TIMEOUT";
-        if (isSlow && !publishing.conversation.hasOpened) this.#doorkeeper.counters.slow++;
+        if (!publishing.conversation.hasOpened) this.#strangerLeft(publishing, cause);
         this.#owner.onClosed(publishing, cause);
       },
     };

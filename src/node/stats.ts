@@ -56,6 +56,13 @@ export const noDoor = Object.freeze({
   refused: 0,
   /** Links that TLS refused: no certificate or an untrusted one where `tls.clientCertificates` asks for it, or a version below 1.2. */
   untrusted: 0,
+  /** WebSockets refused because of the name that the node was called by (`hosts`) or the web page that they came from (`origins`). */
+  foreign: 0,
+  /**
+   * Links that ended with a fault before they had come through the handshake: bytes that are no memblast of this version, no proof or a
+   * wrong one, a name that is taken. One a second is told by an `error` event.
+   */
+  faulty: 0,
   /**
    * Links ended because others had to wait for what was kept for them, which is twice the image at most (64 MiB at least): they stood
    * still in the middle of a delta for two heartbeats or ten seconds, or went on by so little that others had waited for three times that.

@@ -96,6 +96,8 @@ export interface ListenOptions {
   readonly onSlow?: () => void;
   /** A link was refused by TLS: it shows no certificate or an untrusted one, or speaks no version from 1.2 on. */
   readonly onUntrusted?: (error: MemblastError) => void;
+  /** An upgrade to a WebSocket was refused because of its Host or its Origin. */
+  readonly onForeign?: () => void;
   /** What to send, before it is closed, on a link whose certificate is not trusted. */
   readonly lastWord?: (why: string) => readonly Uint8Array[];
   /**

@@ -50,6 +50,11 @@ export function acceptUpgrade(head: Head, door: Door): Uint8Array {
   );
 }
 
+/** Whether it keeps a request out because of who makes it, or the name it came by: the same one will be kept out again. */
+export function isForeign({ status }: HttpFault): boolean {
+  return status === 403 || status === 421;
+}
+
 /** A short text with this status; the connection ends behind it. */
 export function refusal({ status, message }: HttpFault): Uint8Array {
   const upgrade = status === 426 ? `Upgrade: websocket\r\nSec-WebSocket-Version: ${version}\r\n` : "";

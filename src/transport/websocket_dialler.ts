@@ -4,12 +4,9 @@ import { connectStream } from "./dialler.ts";
 import { asError, connectFailed, type ConnectReason, isTlsAlert, upgradeRefused } from "./failure.ts";
 import { type Head, HeadReader, HttpFault } from "./http_head.ts";
 import { type ConnectOptions, defaultConnectTimeoutMs, type Link, type LinkHandler } from "./link.ts";
-import { checkResponse, newKey, upgradeRequest, type WebSocketAddress } from "./upgrade.ts";
+import { checkResponse, isForeign, newKey, upgradeRequest, type WebSocketAddress } from "./upgrade.ts";
 import { WebSocketLink } from "./websocket.ts";
 import { restated } from "./websocket_listener.ts";
-
-/** Forbidden, as for want of a certificate, and Misdirected Request: not by this name. The next attempt would be answered in the same way. */
-const refusals: ReadonlySet<number> = new Set([403, 421]);
 
 /** {@link Transport.connect} for `ws` and `wss`. */
 export function connectWebSocket(
@@ -121,7 +118,7 @@ class Dial implements LinkHandler {
 
   #failure(reason: ConnectReason, cause: unknown): MemblastError {
     const fault = cause instanceof HttpFault ? cause : null;
-    if (fault && refusals.has(fault.status)) return upgradeRefused(this.#address, fault);
+    if (fault && isForeign(fault)) return upgradeRefused(this.#address, fault);
     const { code, message, details, cause: why } = connectFailed(this.#address, reason, cause);
     return new MemblastError(code, message, { ...details, ...(fault && { status: fault.status }) }, why);
   }

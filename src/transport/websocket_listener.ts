@@ -12,7 +12,7 @@ import {
 } from "./link.ts";
 import { listenStream } from "./listener.ts";
 import type { StreamLink } from "./stream.ts";
-import { acceptUpgrade, type Door, refusal, type WebSocketAddress } from "./upgrade.ts";
+import { acceptUpgrade, type Door, isForeign, refusal, type WebSocketAddress } from "./upgrade.ts";
 import { WebSocketLink } from "./websocket.ts";
 
 /** {@link Transport.listen} for `ws` and `wss`. What is no upgrade to a WebSocket gets a short HTTP answer. */
@@ -24,8 +24,7 @@ export async function listenWebSocket(
   const { kind, host, port } = address;
   const socketAddress = { kind: kind === "ws" ? "tcp" : "tls", host, port } as const;
   const door: Door = { address, origins: options.origins, hosts: options.hosts ?? [] };
-  const { handshakeTimeoutMs = defaultHandshakeTimeoutMs, onSlow } = options;
-  const knock = () => new Knock(door, accept, handshakeTimeoutMs, onSlow);
+  const knock = () => new Knock(door, accept, options);
   try {
     const lastWord = (why: string) => [refusal(new HttpFault(403, why))];
     return new WebSocketListener(
@@ -64,27 +63,26 @@ class WebSocketListener implements Listener {
 class Knock implements LinkHandler {
   readonly #door: Door;
   readonly #accept: Accept;
-  readonly #timeoutMs: number;
-  readonly #onSlow: (() => void) | undefined;
+  readonly #options: ListenOptions;
   #head: HeadReader | null = new HeadReader();
   #link: WebSocketLink | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(door: Door, accept: Accept, timeoutMs: number, onSlow: (() => void) | undefined) {
-    this.#onSlow = onSlow;
+  constructor(door: Door, accept: Accept, options: ListenOptions) {
     this.#door = door;
     this.#accept = accept;
-    this.#timeoutMs = timeoutMs;
+    this.#options = options;
   }
 
   onOpen(socket: Link): void {
+    const { handshakeTimeoutMs = defaultHandshakeTimeoutMs, onSlow } = this.#options;
     // Also ends a refused one that does not go.
     this.#timer = setTimeout(
       () => {
-        if (this.#head) this.#onSlow?.();
+        if (this.#head) onSlow?.();
         socket.abort();
       },
-      this.#timeoutMs - (socket.ageMs ?? 0),
+      handshakeTimeoutMs - (socket.ageMs ?? 0),
     );
   }
 
@@ -111,6 +109,7 @@ class Knock implements LinkHandler {
     } catch (thrown) {
       if (!(thrown instanceof HttpFault)) throw thrown;
       this.#head = null;
+      if (isForeign(thrown)) this.#options.onForeign?.();
       socket.write([refusal(thrown)]);
       return socket.close();
     }

@@ -174,7 +174,12 @@ async function move(trial: Trial, cells: number, bytesWanted: number, toFollower
 }
 
 const flipsWanted = 10_000;
-const handshake = new Set<number>([frameTypes.CHALLENGE, frameTypes.WELCOME]);
+const handshake = new Set<number>([
+  frameTypes.HELLO,
+  frameTypes.CHALLENGE,
+  frameTypes.AUTH,
+  frameTypes.WELCOME,
+]);
 const damaged = new Set(["BAD_HEADER", "BAD_CHECKSUM", "TOO_LONG"]);
 
 const flips: Fault = {
@@ -220,12 +225,14 @@ const flips: Fault = {
     let unread = 0;
     for (const i of stage.lanes.keys())
       unread += cutHere((await stage.followers.call<Report>("report", `f${i}`)).tally);
+    let fromStrangers = 0;
     for (const lane of stage.lanes) {
       for (const link of lane.links) {
         const direction = flippedWhole(link);
-        // Before the welcome only the first failure of an outage is told; but the link must have gone.
-        if (direction === "toFollower" && handshake.has(link.toFollower.flippedType!)) {
+        // Before the welcome a follower tells the first failure of an outage, and a publisher one a second; but the link must have gone.
+        if (direction && handshake.has(link[direction].flippedType!)) {
           total.inHandshake++;
+          if (direction === "toPublisher") fromStrangers++;
           if (!link.isOver) trial.violate("a link stands after a flip in its handshake");
         } else if (direction) total[direction]++;
       }
@@ -248,6 +255,9 @@ const flips: Fault = {
         trial.violate(
           `${total[direction] - found[direction]} of ${total[direction]} flips ${direction} were not noticed, and only ${unread} links were cut`,
         );
+    const { door } = await stage.publisher.call<{ door: { faulty: number } }>("stats");
+    if (door.faulty + unread < fromStrangers)
+      trial.violate(`${fromStrangers} flips came from strangers, and ${door.faulty} were counted`);
     const flipped = total.toFollower + total.toPublisher + total.inHandshake;
     trial.injections += flipped + underTls;
     const text =

@@ -44,8 +44,8 @@ describe("secrets", () => {
       await until(() => told.length === 1, "the event");
       expect(told[0]!.details.reason).toBe("AUTH");
     }
-    await until(() => errors.length === 4, "the server's events");
-    expect(errors.map((error) => error.details.reason)).toEqual(["AUTH", "AUTH", "AUTH", "AUTH"]);
+    await until(() => server.stats().door.faulty === 4, "the server to have seen them all");
+    expect(new Set(errors.map((error) => error.details.reason))).toEqual(new Set(["AUTH"])); // not each is told
     expect(server.stats().door.failedProofs).toBe(3);
     server.write((a) => a.fill(2));
     await until(() => right.ndarray().get(3) === 2, "the honest follower, undisturbed");

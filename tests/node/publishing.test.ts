@@ -100,6 +100,7 @@ async function serve(published: Published) {
       onOverflow() {},
       onClosed: ({ conversation }) => void (conversation.failure && errors.push(conversation.failure)),
       onCrowded() {},
+      onFaulty() {},
       onError: (error) => void errors.push(error),
     },
   );
