@@ -1,4 +1,4 @@
-import { parseAddress, isLoopback } from "../transport/address.ts";
+import { type Address, formatAddress, isLoopback, parseAddress } from "../transport/address.ts";
 import { type DoorStats, noDoor } from "./stats.ts";
 
 /** Links that have not passed the handshake yet: all of them together, and those from one address of another machine. */
@@ -22,6 +22,9 @@ export function limitsWithin(linksMax: number): StrangerLimits {
 export const failuresMax = 10;
 export const periodMs = 60_000;
 
+/** Where that address is of this machine, its links are heard after so long at most instead, ms: a second is left for the handshake. */
+export const holdMsMax = 1_500;
+
 /** Addresses whose failures are remembered; with more, those go first that failed first. */
 const addressesMax = 4096;
 
@@ -34,7 +37,7 @@ export interface Stranger {
 
 /**
  * Who may stand at the door: counts the links that have not said who they are, makes room by sending away the one that has stood
- * there longest (an honest one is inside within milliseconds), and refuses addresses that guess at secrets.
+ * there longest (an honest one is inside within milliseconds), and refuses addresses that guess at secrets, or slows them down.
  */
 export class Doorkeeper {
   /** Of its door as a whole; whoever looks after another part of it counts there. */
@@ -61,7 +64,7 @@ export class Doorkeeper {
     const { strangersMax, strangersPerAddressMax } = this.#limits;
     const { address } = stranger;
     const fromThere = this.#perAddress.get(address) ?? 0;
-    if (fromThere >= strangersPerAddressMax && address !== here) this.#evictOldest(address);
+    if (fromThere >= strangersPerAddressMax && !isHere(address)) this.#evictOldest(address);
     else if (this.#strangers.size >= strangersMax) this.#evictOldest(this.#mostCrowded());
     this.#strangers.add(stranger);
     this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1);
@@ -90,8 +93,20 @@ export class Doorkeeper {
     return crowded;
   }
 
-  /** Whether this address has guessed too often of late. */
+  /** Whether this address has guessed so often of late that its proofs are not looked at. */
   isBarred(address: string): boolean {
+    return !isHere(address) && this.#guesses(address);
+  }
+
+  /**
+   * How long a link from there is not heard, ms. On this machine an honest program has the same address as one that guesses, so refusing
+   * would lock both out. At random, so that in a crowd where the oldest have to go some are heard before that, of either kind.
+   */
+  holdMs(address: string, random: () => number): number {
+    return isHere(address) && this.#guesses(address) ? random() * holdMsMax : 0;
+  }
+
+  #guesses(address: string): boolean {
     const failures = this.#failures.get(address);
     if (!failures) return false;
     return failures.length >= failuresMax && failures[0]! > this.#now() - periodMs;
@@ -115,23 +130,28 @@ export class Doorkeeper {
   }
 }
 
-/** All addresses of this machine, unix sockets included: programs behind one proxy, or a thousand of one user, are many. */
+/** All network addresses of this machine: programs behind one proxy, or a thousand of one user, are many. */
 const here = "this machine";
 
+function isHere(address: string): boolean {
+  return address === here || address.startsWith("unix:");
+}
+
 /**
- * What counts as one address: the machine, without its port; of IPv6 the network, the first 64 bits, which one household has. What
- * is no address of a network is this machine.
+ * What counts as one address: the machine, without its port; of IPv6 the network, the first 64 bits, which one household has. Each unix
+ * socket is one of its own, because its file says who may use it. What is no address is this machine.
  */
 export function addressOf(remote: string): string {
-  const host = hostOf(remote);
-  if (host === null || isLoopback({ kind: "tcp", host, port: 0 })) return here;
+  const address = parsed(remote);
+  if (address?.kind === "unix") return formatAddress(address);
+  if (address === null || isLoopback(address)) return here;
+  const { host } = address;
   return host.includes(":") && !host.includes(".") ? networkOf(host) : host.toLowerCase();
 }
 
-function hostOf(remote: string): string | null {
+function parsed(remote: string): Address | null {
   try {
-    const address = parseAddress(remote);
-    return "host" in address ? address.host : null;
+    return parseAddress(remote);
   } catch {
     return null;
   }

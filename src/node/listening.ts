@@ -188,6 +188,7 @@ export class Listening {
       onOverflow: (publishing, bytes) => this.#owner.onOverflow(publishing, bytes),
       onTooSlow: () => void this.#doorkeeper.counters.tooSlow++,
       onClosed: (publishing, cause) => {
+        letGo();
         this.#doorkeeper.leave(stranger);
         this.links.delete(publishing);
         if (!publishing.conversation.hasOpened) this.#strangerLeft(publishing, cause);
@@ -215,9 +216,19 @@ export class Listening {
       if (this.#places.isFull) publishing.conversation.abort(); // the next one needs the place more than this one the word
     };
     const stranger = { address, evict };
+    const letGo = this.#hold(link, address);
     this.#doorkeeper.enter(stranger);
     this.links.add(publishing);
     return publishing;
+  }
+
+  /** Hears nothing of a link from where guesses came, for a while or until the result is called. */
+  #hold(link: Link, address: string): () => void {
+    const ms = this.#doorkeeper.holdMs(address, this.#world.random);
+    if (ms === 0) return () => {};
+    this.#doorkeeper.counters.held++;
+    link.pause();
+    return this.#world.after(ms, () => link.resume());
   }
 
   #rightsOf(keyId: string | null): Runs | null {

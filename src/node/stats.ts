@@ -50,8 +50,10 @@ export const noDoor = Object.freeze({
   evicted: 0,
   /** Proofs of a secret that were wrong. */
   failedProofs: 0,
-  /** Proofs that were not looked at because of earlier wrong ones from the same address. */
+  /** Proofs that were not looked at because of ten wrong ones within a minute from the same address of another machine. */
   turnedAway: 0,
+  /** Links from this machine that were heard a little later for the same reason. */
+  held: 0,
   /** Links closed unseen: `connectionsMax` stood already, or the process had too few files left. */
   refused: 0,
   /** Links that TLS refused: no certificate or an untrusted one where `tls.clientCertificates` asks for it, or a version below 1.2. */

@@ -151,7 +151,7 @@ export const hazards: readonly Hazard[] = [
     row: "N20",
     name: "timing and guessing of secrets",
     accepted:
-      "10^5 trials, right prefix against wrong: |t| < 4.5; 10 failures a minute refused; no secrets in logs",
+      "10^5 trials, right prefix against wrong: |t| < 4.5; 10 failures a minute from another machine refused; no secrets in logs",
     tests: "tests/node/door.test.ts",
   },
   {

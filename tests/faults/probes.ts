@@ -33,6 +33,7 @@ const ranges: Fault = {
 };
 
 const replaysWanted = 1000;
+const replaysAtOnce = 100;
 
 /** A follower's side of a handshake, as a listener on the wire would have it. */
 async function record(server: string, options: object, followers: Actor): Promise<Uint8Array> {
@@ -63,18 +64,22 @@ const replays: Fault = {
     const port = Number(server.split(":")[1]);
     let replayed = 0;
     let accepted = 0;
-    for (; trial.more(replayed, replaysWanted); replayed++) {
+    const replay = async () => {
       using stranger = await Stranger.open(port, { first: recorded });
+      replayed++;
       if (!(await within(stranger.ended.promise, 3000))) trial.violate("a replay was left standing");
       const said = new TextDecoder("latin1").decode(stranger.heard);
       if (said.includes("incarnation")) accepted++;
-      else if (!/AUTH|LIMIT/.test(said))
+      else if (!said.includes("AUTH"))
         trial.violate(`the answer to a replay is ${JSON.stringify(said.slice(-80))}`);
-    }
+    };
+    // after ten wrong proofs each has to wait for up to a second and a half
+    while (trial.more(replayed, replaysWanted))
+      await Promise.all(Array.from({ length: replaysAtOnce }, replay));
     if (accepted > 0) trial.violate(`${accepted} replays were accepted`);
-    const { door } = await publisher.call<{ door: { failedProofs: number; turnedAway: number } }>("stats");
+    const { door } = await publisher.call<{ door: { failedProofs: number; held: number } }>("stats");
     trial.injections += replayed;
-    const text = `${amount(replayed, replaysWanted)} replays, accepted ${accepted} (${door.failedProofs} proofs wrong, ${door.turnedAway} not looked at after that)`;
+    const text = `${amount(replayed, replaysWanted)} replays, accepted ${accepted} (${door.failedProofs} proofs wrong, ${door.held} heard late after the first ten)`;
     trial.measure("N8", text, trial.violationCount > 0 ? false : replayed >= replaysWanted ? true : null);
     return text;
   },

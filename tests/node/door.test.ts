@@ -1,9 +1,18 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Socket } from "bun";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
-import { addressOf, Doorkeeper, failuresMax, periodMs, type Stranger } from "../../src/node/doorkeeper.ts";
+import {
+  addressOf,
+  Doorkeeper,
+  failuresMax,
+  holdMsMax,
+  periodMs,
+  type Stranger,
+} from "../../src/node/doorkeeper.ts";
+import { Node as NodeOf } from "../../src/node/node.ts";
 import { Secret } from "../../src/node/secrets.ts";
 import { certificates } from "../transport/certificates.ts";
+import { comingFrom } from "./abroad.ts";
 import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
@@ -325,7 +334,8 @@ describe("the door", () => {
     for (let i = 0; i < 10_000; i++) doorkeeper.failed(`other ${i}`);
     expect(doorkeeper.isBarred("a")).toBe(false); // forgotten: the memory for this has an end
 
-    await using server = await start("s", { listen: 0, shape: [8], secrets: { k: { secret } } });
+    const options = { listen: 0, shape: [8], secrets: { k: { secret } } };
+    await using server = await NodeOf.start("s", options, comingFrom("192.0.2.7:4000"));
     server.on("error", () => {});
     for (let i = 0; i < failuresMax; i++) {
       await using node = await follower(server, { secret: { keyId: "k", secret: `${secret} ${i}` } });
@@ -336,8 +346,28 @@ describe("the door", () => {
     const errors = errorsOf(node);
     await until(() => errors.length > 0, "being told to come back later");
     expect(errors[0]!.details.reason).toBe("LIMIT");
-    expect(server.stats().door).toMatchObject({ failedProofs: failuresMax });
+    expect(server.stats().door).toMatchObject({ failedProofs: failuresMax, held: 0 });
     expect(server.stats().door.turnedAway).toBeGreaterThan(0);
+  });
+
+  test("an address of this machine is never barred: after ten wrong proofs it waits, each link for a time of its own", () => {
+    let now = 0;
+    const doorkeeper = new Doorkeeper(() => now);
+    const [here, file] = [addressOf("127.0.0.1:5"), addressOf("unix:/run/a")];
+    for (let i = 0; i < failuresMax; i++) {
+      expect(doorkeeper.holdMs(here, () => 1)).toBe(0);
+      doorkeeper.failed(here);
+    }
+    expect([doorkeeper.isBarred(here), doorkeeper.isBarred(file)]).toEqual([false, false]);
+    expect([1, 0.5, 0].map((random) => doorkeeper.holdMs(here, () => random))).toEqual([
+      holdMsMax,
+      holdMsMax / 2,
+      0,
+    ]);
+    const elsewhere = [file, addressOf("192.0.2.7:4000")];
+    expect(elsewhere.map((address) => doorkeeper.holdMs(address, () => 1))).toEqual([0, 0]);
+    now = periodMs;
+    expect(doorkeeper.holdMs(here, () => 1)).toBe(0);
   });
 
   test("room is made by the oldest of the most crowded address", () => {
@@ -365,6 +395,7 @@ describe("the door", () => {
     ["[2001:db8:0:0:1:2:3:4]:9", "2001:db8:0:0::/64"],
     ["[::1]:5", "this machine"],
     ["127.0.0.1:3", "this machine"],
+    ["unix:/run/memblast.sock", "unix:/run/memblast.sock"],
     ["/run/memblast.sock", "this machine"],
     ["", "this machine"],
   ])("%s counts as %s", (remote, address) => expect(addressOf(remote)).toBe(address));

@@ -1,6 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHmac } from "node:crypto";
-import { start } from "../../src/index.ts";
 import { Node } from "../../src/node/node.ts";
 import { Keyring, secretsOption } from "../../src/node/secrets.ts";
 import { realWorld, type World } from "../../src/node/world.ts";
@@ -8,6 +7,7 @@ import { crc32c } from "../../src/memory/digest.ts";
 import { encodeMessage } from "../../src/protocol/encode.ts";
 import type { AuthMessage, ChallengeMessage, HelloMessage } from "../../src/protocol/messages.ts";
 import { Random, seed } from "../transport/random.ts";
+import { comingFrom } from "./abroad.ts";
 import { helloOf, RawFollower, type RawKey, transcriptOf } from "./raw.ts";
 import { until } from "./until.ts";
 
@@ -96,8 +96,8 @@ describe("a recorded handshake", () => {
   });
 });
 
-test("ten wrong proofs within a minute, and not even the right one is looked at", async () => {
-  await using node = await start("s", options);
+test("ten wrong proofs from one address of another machine within a minute, and not even the right one is looked at", async () => {
+  await using node = await Node.start("s", options, comingFrom("[2001:db8::7]:4000"));
   node.on("error", () => {});
   const wrong: RawKey = { ...key, sign: () => new Uint8Array(32) };
   const codes: string[] = [];

@@ -1,8 +1,13 @@
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import type { MemblastError } from "../../src/index.ts";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type MemblastError, start } from "../../src/index.ts";
+import { failuresMax, holdMsMax } from "../../src/node/doorkeeper.ts";
 import { Node } from "../../src/node/node.ts";
-import { realWorld } from "../../src/node/world.ts";
+import { realWorld, type World } from "../../src/node/world.ts";
+import { RawFollower, type RawKey } from "./raw.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(30_000);
@@ -37,6 +42,76 @@ test("a crowd that says nonsense is counted, and told once a second", async () =
   await crowd(2);
   expect(errors.length).toBe(2);
   expect(node.stats().links).toEqual([]);
+});
+
+describe("after ten wrong proofs from this machine", () => {
+  const secret = "correct horse battery staple";
+  const right = { keyId: "desk", secret };
+  let folder = "";
+  beforeAll(() => void (folder = mkdtempSync(join(tmpdir(), "memblast-"))));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  /** Waits of links that are held end when the test says so. */
+  async function besieged(listen: string[]) {
+    const held: (() => void)[] = [];
+    const isHold = (ms: number) => ms === holdMsMax;
+    const world: World = {
+      ...realWorld,
+      random: () => 1,
+      after: (ms, action) => (isHold(ms) ? (held.push(action), () => {}) : realWorld.after(ms, action)),
+    };
+    const node = await Node.start("s", { listen, shape: [1], secrets: { desk: { secret } } }, world);
+    node.on("error", () => {});
+    const wrong: RawKey = { keyId: "desk", sign: () => new Uint8Array(32) };
+    for (let i = 0; i < failuresMax; i++) {
+      using raw = await RawFollower.connect(node.addresses[0]!);
+      await raw.join(`guess ${i}`, wrong).catch(() => {});
+      expect(raw.of("ERROR")[0]!.code).toBe("AUTH");
+    }
+    return { node, held, wrong };
+  }
+
+  test.each(["127.0.0.1:0", "ws://127.0.0.1:0/", "unix:door"])(
+    "whoever comes by %s waits a little, and is then judged by what he says",
+    async (kind) => {
+      const address = kind.replace("door", `${folder}/door`);
+      const { node, held, wrong } = await besieged([address]);
+      await using _ = node;
+      const [server] = node.addresses;
+      using guess = await RawFollower.connect(server!);
+      const guessed = guess.join("guess", wrong).catch(() => "out");
+      await using honest = await start("f", { server: server!, secret: right, shape: [1] });
+      await until(() => held.length === 2, "both to be held");
+      expect(node.stats().links.map(({ state }) => state)).toEqual(["connecting", "connecting"]);
+      expect(node.stats().door).toMatchObject({ failedProofs: failuresMax, held: 2, turnedAway: 0 });
+      held[1]!();
+      await honest.ready;
+      expect(node.stats().door.failedProofs).toBe(failuresMax); // the other one is still held
+      held[0]!();
+      expect(await guessed).toBe("out");
+      expect(node.stats().door.failedProofs).toBe(failuresMax + 1);
+    },
+  );
+
+  test("who comes by a unix socket does not wait for the sake of others, nor who comes by another one", async () => {
+    const files = ["a", "b"].map((name) => `unix:${folder}/${name}`);
+    const { node, held } = await besieged(["127.0.0.1:0", ...files]);
+    await using _ = node;
+    for (const server of files) {
+      await using honest = await start("f", { server, secret: right, shape: [1] });
+      await honest.ready;
+    }
+    expect(held.length).toBe(0);
+  });
+
+  test("a link that is gone is held no longer", async () => {
+    const { node, held } = await besieged(["127.0.0.1:0"]);
+    const raw = await RawFollower.connect(node.addresses[0]!);
+    await until(() => held.length === 1, "it to be held");
+    await node.close();
+    held[0]!(); // nothing happens
+    await until(() => raw.isClosed, "its end");
+  });
 });
 
 test("who calls a node by another name, or from another page, is counted", async () => {
