@@ -1,7 +1,12 @@
 import { MemblastError } from "../errors.ts";
 import { permanentFaults } from "../protocol/fault.ts";
 import type { CloseCause } from "../protocol/session.ts";
+import { type Address, parseAddress } from "../transport/address.ts";
+import { whyClosed } from "../transport/failure.ts";
 import { causeText } from "./conversation.ts";
+
+/** What a browser says of a WebSocket that ended without a Close frame. */
+const cutCode = 1006;
 
 /** What a follower makes of the end of a link. */
 export type Ending =
@@ -17,7 +22,7 @@ export type Ending =
 export function endingOf(cause: CloseCause, server: string, isWelcome: boolean, cutBy: Error | null): Ending {
   if (cause.kind !== "fault") {
     const afterMs = cause.kind === "bye" ? (cause.retryAfterMs ?? 0) : 0;
-    return { kind: "retry", afterMs, error: isWelcome ? null : unwelcome(server, causeText(cause, cutBy)) };
+    return { kind: "retry", afterMs, error: isWelcome ? null : unwelcome(server, cause, cutBy) };
   }
   const { code, message } = cause.fault;
   const details = { reason: code };
@@ -28,7 +33,17 @@ export function endingOf(cause: CloseCause, server: string, isWelcome: boolean, 
   return { kind: "retry", afterMs: 0, error };
 }
 
-function unwelcome(server: string, why: string): MemblastError {
-  const text = `No connection to ${server}: it ended before that node said what it has (${why.replace(/\.$/, "")}); it may have too many links.`;
-  return new MemblastError("CONNECT_FAILED", text, { address: server, reason: "closed" });
+function unwelcome(server: string, cause: CloseCause, cutBy: Error | null): MemblastError {
+  const why = causeText(cause, cutBy).replace(/\.$/, "");
+  const text = `No connection to ${server}: it ended before that node said what it has (${why})`;
+  const guess = cause.kind === "cut" ? guessOf(parseAddress(server), cutBy) : ".";
+  return new MemblastError("CONNECT_FAILED", text + guess, { address: server, reason: "closed" });
+}
+
+/** What is likely where the link was cut. */
+function guessOf(address: Address, cutBy: Error | null): string {
+  const closeCode = cutBy instanceof MemblastError ? cutBy.details.closeCode : undefined;
+  if (closeCode !== undefined && closeCode !== cutCode) return ": is a memblast node there?";
+  if (address.kind === "tcp" || address.kind === "unix") return `: ${whyClosed(address)}.`;
+  return ": it may have too many links, or be no memblast node.";
 }

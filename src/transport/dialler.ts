@@ -1,6 +1,6 @@
 import { fail } from "../errors.ts";
 import { type Address, formatAddress, formatEndpoint } from "./address.ts";
-import { codeOf, connectFailed, type ConnectReason } from "./failure.ts";
+import { connectFailed, type ConnectReason, reasonOf } from "./failure.ts";
 import {
   type ConnectOptions,
   defaultCloseTimeoutMs,
@@ -15,17 +15,6 @@ export type StreamAddress = Extract<Address, { kind: "tcp" | "tls" | "unix" }>;
 
 // The compiler resolves Bun.connect's overloads for one kind of target only, so it gets told one.
 type Target = { readonly hostname: string; readonly port: number; readonly tls?: Bun.TLSOptions };
-
-const reasons: Record<string, ConnectReason> = {
-  ECONNREFUSED: "refused",
-  // of a unix socket: no such file
-  ENOENT: "refused",
-  ENOTFOUND: "unknown host",
-  EAI_AGAIN: "unknown host",
-  ETIMEDOUT: "timeout",
-  ENETUNREACH: "unreachable",
-  EHOSTUNREACH: "unreachable",
-};
 
 /** {@link Transport.connect} over TCP, TLS and unix sockets. */
 export function connectStream(
@@ -81,7 +70,7 @@ class Dial {
         handshake: (socket: StreamSocket, success: boolean, error: Error | null) =>
           this.#shookHands(socket, success, error),
       }),
-      closed: (error) => this.#refuse(this.#address.kind === "tls" ? "tls" : "closed", error),
+      closed: (error) => this.#refuse(isCut(error) || this.#address.kind !== "tls" ? "closed" : "tls", error),
     });
   }
 
@@ -105,7 +94,7 @@ class Dial {
   #shookHands(socket: StreamSocket, success: boolean, error: Error | null): void {
     const trusted = success && (socket.authorized || this.#options.tls?.insecure === true);
     if (trusted) this.#open();
-    else this.#refuse("tls", error);
+    else this.#refuse(!success && isCut(error) ? "closed" : "tls", error);
   }
 
   #open(): void {
@@ -117,7 +106,7 @@ class Dial {
 
   #failed(error: unknown): void {
     const unusable = badCredentials(error);
-    if (!unusable) return this.#refuse(reasons[codeOf(error) ?? ""] ?? "system", error);
+    if (!unusable) return this.#refuse(reasonOf(error), error);
     if (this.#settled) return;
     this.#settle();
     this.#reject(unusable);
@@ -135,6 +124,11 @@ class Dial {
     clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
   }
+}
+
+/** Whether the other side has just gone, and said nothing against us. */
+function isCut(error: unknown): boolean {
+  return !error || reasonOf(error) === "closed";
 }
 
 function targetOf(address: StreamAddress, options: ConnectOptions): Target {

@@ -2,42 +2,81 @@ import { MemblastError } from "../errors.ts";
 import { type Address, formatAddress } from "./address.ts";
 import type { HttpFault } from "./http_head.ts";
 
-/** Why a connection could not be made: `details.reason` of CONNECT_FAILED. */
-export type ConnectReason =
-  | "refused"
-  | "timeout"
-  | "aborted"
-  | "unknown host"
-  | "unreachable"
-  | "closed"
-  | "tls"
-  | "upgrade"
-  | "system";
+/** Why a connection could not be made: `details.reason` of CONNECT_FAILED. docs/errors.md explains each. */
+export const connectReasons = [
+  "refused",
+  "timeout",
+  "aborted",
+  "unknown host",
+  "unreachable",
+  "closed",
+  "tls",
+  "upgrade",
+  "system",
+] as const;
 
-const advice: Record<ConnectReason, string> = {
+export type ConnectReason = (typeof connectReasons)[number];
+
+const advice: Record<Exclude<ConnectReason, "closed">, string> = {
   refused: "nothing listens there: start the other side, or check the address",
   timeout: "no answer came in time: check the address and any firewall, or allow more time",
   aborted: "the attempt was called off",
   "unknown host": "the host's name is not known: check its spelling and the name service",
   unreachable: "there is no way to that network or host: check the address and the route",
-  closed: "the other side closed it at once: it may have too many links",
   tls: "the TLS handshake failed: check the certificate, its name and dates, and the `ca` it is verified by",
   upgrade: "the other side did not take up the WebSocket",
-  system: "the system refused: see the cause",
+  system: "the system refuses it",
 };
+
+const reasons: Record<string, ConnectReason> = {
+  ECONNREFUSED: "refused",
+  // of a unix socket: no such file
+  ENOENT: "refused",
+  ENOTFOUND: "unknown host",
+  EAI_AGAIN: "unknown host",
+  ETIMEDOUT: "timeout",
+  ENETUNREACH: "unreachable",
+  EHOSTUNREACH: "unreachable",
+  ECONNRESET: "closed",
+  ECONNABORTED: "closed",
+  EPIPE: "closed",
+};
+
+/** Why, by what the system says. */
+export function reasonOf(error: unknown): ConnectReason {
+  return reasons[codeOf(error) ?? ""] ?? "system";
+}
+
+/** What TLS says when it hears something else, or the HTTP of who does not speak it either. */
+const notTls: ReadonlySet<string | undefined> = new Set(["WRONG_VERSION_NUMBER", "HTTP_REQUEST"]);
 
 /** CONNECT_FAILED; `details`: address, reason, and `systemCode` where the system or TLS gave one. */
 export function connectFailed(address: Address, reason: ConnectReason, cause?: unknown): MemblastError {
   const text = formatAddress(address);
   const systemCode = codeOf(cause);
-  const isTold = reason === "tls" || reason === "upgrade";
-  const said = cause instanceof Error && isTold ? ` (${cause.message.replace(/\.$/, "")})` : "";
   return new MemblastError(
     "CONNECT_FAILED",
-    `No connection to ${text}: ${advice[reason]}${said}.`,
+    `No connection to ${text}: ${adviceFor(address, reason, cause)}.`,
     { address: text, reason, ...(systemCode && { systemCode }) },
     cause,
   );
+}
+
+function adviceFor(address: Address, reason: ConnectReason, cause: unknown): string {
+  if (reason === "closed") return `the other side closed it at once: ${whyClosed(address)}`;
+  if (reason === "tls" && notTls.has(codeOf(cause)))
+    return `the other side does not speak TLS: its address may begin ${address.kind === "wss" ? "with ws:" : "without tls:"}`;
+  const isTold = reason === "tls" || reason === "upgrade" || reason === "system";
+  const said = cause instanceof Error && isTold ? ` (${cause.message.replace(/\.$/, "")})` : "";
+  return advice[reason] + said;
+}
+
+/** What is likely where somebody closes a link without a word. */
+export function whyClosed({ kind }: Address): string {
+  const crowded = "it may have too many links";
+  if (kind === "unix") return crowded;
+  if (kind === "tls" || kind === "wss") return `${crowded}, or not speak TLS`;
+  return `${crowded}, or speak TLS (then its address begins with ${kind === "ws" ? "wss:" : "tls:"})`;
 }
 
 /** REFUSED, by the answer to an upgrade; `details`: address, reason and status. */

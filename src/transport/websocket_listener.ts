@@ -1,6 +1,6 @@
 import { MemblastError } from "../errors.ts";
 import { type Address, formatAddress } from "./address.ts";
-import { asError } from "./failure.ts";
+import { asError, connectFailed, type ConnectReason } from "./failure.ts";
 import { HeadReader, HttpFault } from "./http_head.ts";
 import {
   type Accept,
@@ -142,6 +142,8 @@ class Knock implements LinkHandler {
 /** The same error about the address that the caller knows. */
 export function restated(error: unknown, socket: Address, address: Address): unknown {
   if (!(error instanceof MemblastError)) return error;
+  if (error.code === "CONNECT_FAILED")
+    return connectFailed(address, error.details.reason as ConnectReason, error.cause);
   const text = formatAddress(address);
   const details = { ...error.details, ...("address" in error.details && { address: text }) };
   return new MemblastError(
