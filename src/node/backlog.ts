@@ -2,7 +2,7 @@ import type { Reading } from "./encoding.ts";
 
 /** The commits that wait for one follower that wants every one of them, in order. */
 export class Backlog {
-  /** Where everything leads that was sent or waits; null before the first delta has begun, which brings all there is. */
+  /** Where everything leads that was sent or waits; null while the next delta to begin is one that brings all there is. */
   tail: number | null = null;
   /** Memory that the waiting deltas may take. */
   bytes = 0;
@@ -28,8 +28,9 @@ export class Backlog {
     return reading;
   }
 
-  /** Empties it; what waited is the caller's. */
+  /** Empties it, because the next delta to begin brings all there is; what waited is the caller's. */
   drain(): Reading[] {
+    this.tail = null;
     const waiting = this.#waiting.slice(this.#first) as Reading[];
     this.#waiting = [];
     this.#first = 0;

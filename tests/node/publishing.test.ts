@@ -3,6 +3,7 @@ import { makeSchema, schemaToJson } from "../../src/array/schema.ts";
 import { MemblastError } from "../../src/errors.ts";
 import type { Segment } from "../../src/memory/segment.ts";
 import { Allowance } from "../../src/node/allowance.ts";
+import { newReading } from "../../src/node/encoding.ts";
 import { Feeds } from "../../src/node/feed.ts";
 import { Listening } from "../../src/node/listening.ts";
 import { parseStartOptions } from "../../src/node/options.ts";
@@ -163,6 +164,47 @@ describe("one link's failure", () => {
       "the end of the one, and the other's bytes",
     );
   });
+});
+
+/** Somebody takes the last of a delta: whoever waits for room is asked again. */
+function makeRoom(feeds: Feeds): void {
+  const feed = feeds.take(Float64Array.of(0, 64), { verify: false, mode: "latest" });
+  const reading = newReading({ tooSlow() {}, failed() {} }, 1, feed.delta(0, true)!);
+  feeds.read(reading);
+  feeds.finish(reading);
+}
+
+test("a repair that waits for room stands for all commits until then; the next one is a delta again", async () => {
+  const memory = new Memory();
+  const { listening } = await serve(memory);
+  const { keeping } = listening.feeds;
+  using raw = await RawFollower.connect(listening.addresses[0]!);
+  await raw.join("every");
+  raw.subscribe(1, { regions: whole("a"), mode: "every", verify: true });
+  const commit = (value: number) => {
+    memory.set("a", value);
+    listening.committed();
+  };
+  await until(() => raw.heads.length === 1, "the first state");
+  commit(1);
+  await until(() => raw.heads.length === 2, "a commit");
+  keeping.hasRoomFor = () => false; // as where others hold all that may be kept
+  const about = { subscription: 1, first: true, last: true, version: 1, firstLeaf: 0 };
+  raw.send({ type: "HASHES", ...about, hashes: new Uint8Array(32) });
+  await until(() => keeping.waiting === 1, "the repair to wait");
+  commit(2);
+  commit(3);
+  keeping.hasRoomFor = () => true;
+  makeRoom(listening.feeds);
+  await until(() => raw.heads.length === 3, "the repair");
+  commit(4);
+  await until(() => raw.heads.length === 4, "a commit");
+  expect(raw.heads.map(({ from, to, repair }) => [from, to, repair])).toEqual([
+    [0, 0, false],
+    [0, 1, false],
+    [1, 3, true],
+    [3, 4, false],
+  ]);
 });
 
 test("a subscription that is refused, here or by the session, leaves nothing behind", async () => {

@@ -11,7 +11,7 @@ import type {
   Received,
   SubscribeMessage,
 } from "../../src/protocol/messages.ts";
-import type { DeltaPart } from "../../src/protocol/part.ts";
+import type { DeltaHead, DeltaPart } from "../../src/protocol/part.ts";
 import { authTranscript } from "../../src/protocol/transcript.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
@@ -33,6 +33,8 @@ export function helloOf(node: string, nodeId = randomHex(16)): HelloMessage {
 export class RawFollower implements Disposable {
   /** All but deltas. */
   readonly messages: Exclude<Received, DeltaPart>[] = [];
+  /** What the deltas say of themselves, in the order in which they began to arrive. */
+  readonly heads: (Pick<DeltaHead, "from" | "to" | "repair"> & { readonly subscription: number })[] = [];
   /** Data bytes of deltas by subscription. */
   readonly dataBytes = new Map<number, number>();
   receivedBytes = 0;
@@ -107,7 +109,8 @@ export class RawFollower implements Disposable {
       if (frame instanceof ProtocolFault) throw frame;
       const message = decodeFrame(frame);
       if (message?.type === "DELTA") {
-        const { subscription, data } = message;
+        const { subscription, data, head } = message;
+        if (head) this.heads.push({ subscription, from: head.from, to: head.to, repair: head.repair });
         this.dataBytes.set(subscription, (this.dataBytes.get(subscription) ?? 0) + data.byteLength);
         if (this.stopsAtData) this.link.pause();
         this.stopsAtData = false;
