@@ -4,6 +4,7 @@ import type { Schema } from "../array/schema.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { Emitter } from "../node/emitter.ts";
 import type { Conflation, LinkEvent } from "../node/events.ts";
+import { guarded } from "../node/guarded.ts";
 import { Mailbox } from "../node/mailbox.ts";
 import type { Update } from "../node/update.ts";
 import type { World } from "../node/world.ts";
@@ -60,13 +61,14 @@ export class Client implements Disposable {
     if (onUpdate) this.#handlers.add(onUpdate);
     this.ready = this.#ready.promise;
     this.ready.catch(() => {}); // whoever wants to know awaits it
-    this.#following = new Following(config, world, {
+    const tell = (error: MemblastError) => void this.#emitter.emit("error", error);
+    this.#following = new Following(config, guarded(world, tell), {
       onConnect: () => void this.#emitter.emit("connect", this.#link),
       onDisconnect: (reason) => void this.#emitter.emit("disconnect", { ...this.#link, reason }),
       onMismatch: (version) => void this.#emitter.emit("mismatch", { source: config.url, version }),
       onConflated: (conflation) => void this.#emitter.emit("conflated", conflation),
       onUpdate: (update) => this.#updated(update),
-      onError: (error) => void this.#emitter.emit("error", error),
+      onError: tell,
       onEnd: (error) => {
         this.#end(error);
         this.#emitter.emit("error", error);

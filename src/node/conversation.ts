@@ -4,6 +4,7 @@ import { encodeMessage } from "../protocol/encode.ts";
 import { ProtocolFault } from "../protocol/fault.ts";
 import { Framer } from "../protocol/framer.ts";
 import type { CloseCause, LinkAction, LinkEvent } from "../protocol/session.ts";
+import { asError } from "../transport/failure.ts";
 import type { Link, LinkHandler } from "../transport/link.ts";
 import { Alarm } from "./alarm.ts";
 import type { World } from "./world.ts";
@@ -65,7 +66,7 @@ export class Conversation<
     this.#framer = new Framer(session.crc32c);
     this.#world = world;
     this.#owner = owner;
-    this.#alarm = new Alarm(world, () => this.step({ kind: "tick", now: world.now() }));
+    this.#alarm = new Alarm(world, () => this.#tick());
   }
 
   get isLinked(): boolean {
@@ -117,6 +118,15 @@ export class Conversation<
   }
   /** Why the link broke, where the system said so. */
   cutBy: Error | null = null;
+
+  /** What fails here ends the link, like what fails in a handler of it. */
+  #tick(): void {
+    try {
+      this.step({ kind: "tick", now: this.#world.now() });
+    } catch (error) {
+      this.#link?.abort(asError(error));
+    }
+  }
 
   step(event: Event | LinkEvent): void {
     const [state, actions] = this.#session.step(this.state, event);

@@ -12,6 +12,7 @@ import type { Verification } from "./damage.ts";
 import { Emitter } from "./emitter.ts";
 import type { LinkEvent, NodeEvents } from "./events.ts";
 import { Following, type FollowingOwner } from "./following.ts";
+import { guarded } from "./guarded.ts";
 import { type Identity, Listening } from "./listening.ts";
 import { followedRuns } from "./ownership.ts";
 import { adoptedSchema, openStorage, ownSchema } from "./opening.ts";
@@ -54,7 +55,7 @@ export class Node implements AsyncDisposable {
 
   private constructor(name: string, world: World) {
     this.name = name;
-    this.#world = world;
+    this.#world = guarded(world, (error) => this.#error(error));
     this.ready = Promise.resolve().then(async () => {
       await Promise.all(this.#followings.map((following) => following.ready));
     });
@@ -80,7 +81,7 @@ export class Node implements AsyncDisposable {
         node.#storage.published,
         identity,
         config,
-        world,
+        node.#world,
         listeningOwner(node.#emitter, (error) => node.#error(error)),
       );
       await node.#listening.open();

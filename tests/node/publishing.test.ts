@@ -133,6 +133,7 @@ describe("one link's failure", () => {
     await until(() => a.isClosed, "the end of the one");
     expect(a.of("ERROR").map(({ code }) => code)).toEqual(["INTERNAL"]);
     expect(a.of("ERROR")[0]!.text).not.toContain("gone");
+    await until(() => errors.length > 0, "why");
     expect(errors.map(({ code }) => code)).toEqual(["TRUNCATED"]);
     expect(listening.links.size).toBe(2);
 
@@ -164,6 +165,26 @@ describe("one link's failure", () => {
       "the end of the one, and the other's bytes",
     );
   });
+});
+
+test("a failure that comes only once the rate allows the delta ends that link, and no other", async () => {
+  const memory = new Memory();
+  const { listening, errors, follow } = await serve(memory);
+  using b = await follow("b");
+  using a = await RawFollower.connect(listening.addresses[0]!);
+  await a.join("a");
+  a.subscribe(1, { regions: whole("a"), maxRate: 20 });
+  await until(() => a.dataBytes.has(1), "the first state");
+  memory.broken = "a";
+  memory.set("a", 1);
+  listening.publish();
+  expect(errors).toEqual([]);
+  await until(() => a.isClosed, "the end of the link");
+  await until(() => errors.length > 0, "why");
+  expect(errors.map(({ code }) => code)).toEqual(["TRUNCATED"]);
+  memory.set("b", 1);
+  listening.publish();
+  await until(() => b.dataBytes.get(1) === 128, "the other");
 });
 
 /** Somebody takes the last of a delta: whoever waits for room is asked again. */
