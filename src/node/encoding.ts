@@ -54,7 +54,9 @@ export class Encoding {
   /** Bytes that are kept for its readings, because they are not in the image any more. */
   heldBytes = 0;
   readonly #readings = new Set<Reading>();
-  /** How many of them are to get each part next. */
+  /** How many of them are in the middle of it, and not only waiting. */
+  #takers = 0;
+  /** How many are to get each part next. */
   readonly #readingsAt: number[];
   /** The first part that one of them still needs, and the bytes from there on. */
   #low: number;
@@ -95,6 +97,12 @@ export class Encoding {
     while (this.#low > reading.next) this.#leftBytes += this.#bytesOf(--this.#low);
   }
 
+  /** It has joined, and is taken from now on. */
+  begin(reading: Reading, now: number): void {
+    reading.begunAt = reading.movedAt = now;
+    this.#takers++;
+  }
+
   /** It has taken its part. Whether something needs to be kept no longer, because it was the last. */
   advance(reading: Reading): boolean {
     this.#readingsAt[reading.next]!--;
@@ -104,6 +112,7 @@ export class Encoding {
 
   leave(reading: Reading): boolean {
     if (!this.#readings.delete(reading)) return false;
+    if (reading.movedAt !== null) this.#takers--;
     this.#readingsAt[reading.next]!--;
     return this.#release();
   }
@@ -137,10 +146,14 @@ export class Encoding {
     return this.#pieces.length;
   }
 
-  /** Whether somebody is in the middle of it, and not only has it waiting. */
+  /** Whether somebody is in the middle of it. */
   get isTaken(): boolean {
-    for (const { movedAt } of this.#readings) if (movedAt !== null) return true;
-    return false;
+    return this.#takers > 0;
+  }
+
+  /** Whether no commit changes anything of what somebody still needs. */
+  get isFrozen(): boolean {
+    return this.#frozen.size === this.partCount - this.#low;
   }
 
   part(index: number): EncodedPart {

@@ -178,6 +178,16 @@ export class Feeds {
     this.keeping.add(reading);
   }
 
+  /** It is on its way. */
+  begin(reading: Reading): void {
+    this.keeping.begin(reading);
+  }
+
+  /** It waits for others before it. */
+  putBy(reading: Reading): void {
+    this.keeping.putBy(reading);
+  }
+
   /** It has taken a part. */
   moved(reading: Reading): void {
     this.keeping.moved(reading);

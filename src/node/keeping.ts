@@ -42,8 +42,10 @@ export class Keeping {
   readonly #limits: KeepingLimits;
   readonly #imageBytes: number;
   readonly #world: World;
-  /** On their way to somebody, or waiting to be. */
-  readonly #encodings = new Set<Encoding>();
+  /** On their way to somebody. */
+  readonly #taken = new Set<Encoding>();
+  /** Those of them, and of what waits to be, of which a commit may change something that is still needed. */
+  readonly #loose = new Set<Encoding>();
   readonly #waits = new Set<Wait>();
   /** The share of the image that the commits of late have changed at most. */
   #churn = 0;
@@ -63,7 +65,21 @@ export class Keeping {
 
   add(reading: Reading): void {
     reading.encoding.join(reading);
-    this.#encodings.add(reading.encoding);
+    this.#loose.add(reading.encoding);
+  }
+
+  begin(reading: Reading): void {
+    reading.encoding.begin(reading, this.#world.now());
+    this.#taken.add(reading.encoding);
+  }
+
+  /**
+   * It waits for others before it, and all of it is copied now: to look at each commit whether that changes what waits would cost the
+   * writer more, the more there is waiting.
+   */
+  putBy({ encoding }: Reading): void {
+    encoding.freeze(null);
+    this.#loose.delete(encoding);
   }
 
   moved(reading: Reading): void {
@@ -75,15 +91,16 @@ export class Keeping {
   remove(reading: Reading): boolean {
     const { encoding } = reading;
     if (encoding.leave(reading)) this.#wakeSoon();
+    if (!encoding.isTaken) this.#taken.delete(encoding);
     if (encoding.readings.size > 0) return false;
-    this.#encodings.delete(encoding);
+    this.#loose.delete(encoding);
     return true;
   }
 
   /** Bytes of former versions that are kept for deltas under way; what only waits in a backlog is counted there. */
   get heldBytes(): number {
     let held = 0;
-    for (const encoding of this.#taken()) held += encoding.heldBytes;
+    for (const encoding of this.#taken) held += encoding.heldBytes;
     return held;
   }
 
@@ -92,16 +109,12 @@ export class Keeping {
     return this.#waits.size;
   }
 
-  *#taken(): Generator<Encoding> {
-    for (const encoding of this.#encodings) if (encoding.isTaken) yield encoding;
-  }
-
   /** Whether one more reading of it fits, if the next commits are like those of late. */
   hasRoomFor(encoding: Encoding): boolean {
     const { bytesMax } = this.#limits;
     if (encoding.totalBytes <= bytesMax * smallShare) return true;
     let [isFirst, expected, more] = [true, 0, encoding.totalBytes];
-    for (const each of this.#taken()) {
+    for (const each of this.#taken) {
       isFirst = false;
       expected += each.heldBytes + this.#churn * (each.leftBytes - each.heldBytes);
       if (each === encoding) more -= each.leftBytes;
@@ -141,15 +154,16 @@ export class Keeping {
 
   /** These bytes are about to change: those that somebody still needs are copied. */
   freeze(changing: () => Runs): void {
-    if (this.#encodings.size === 0) return;
+    if (this.#taken.size + this.#loose.size === 0) return;
     const runs = changing();
     this.#churn = Math.max(totalBytes(runs) / this.#imageBytes, this.#churn * churnDecay);
     const { bytesMax } = this.#limits;
     let held = this.heldBytes;
-    for (const encoding of [...this.#encodings]) {
-      if (!this.#encodings.has(encoding)) continue;
+    for (const encoding of [...this.#loose]) {
+      if (!this.#loose.has(encoding)) continue;
       const before = encoding.heldBytes;
       encoding.freeze(runs);
+      if (encoding.isFrozen) this.#loose.delete(encoding);
       if (!encoding.isTaken) continue;
       held += encoding.heldBytes - before;
       if (held <= 2 * bytesMax) continue;
@@ -172,14 +186,14 @@ export class Keeping {
     concerns: (reading: Reading) => boolean = () => true,
   ): void {
     const readings = this.#readings().filter((each) => each.movedAt! <= movedBefore && concerns(each));
-    for (const { link, encoding } of readings.sort((a, b) => a.movedAt! - b.movedAt!)) {
+    for (const reading of readings.sort((a, b) => a.movedAt! - b.movedAt!)) {
       if (isEnough()) return;
-      if (this.#encodings.has(encoding)) link.tooSlow();
+      if (reading.encoding.readings.has(reading)) reading.link.tooSlow();
     }
   }
 
   #readings(): Reading[] {
-    return [...this.#taken()].flatMap(({ readings }) =>
+    return [...this.#taken].flatMap(({ readings }) =>
       [...readings].filter(({ movedAt }) => movedAt !== null),
     );
   }

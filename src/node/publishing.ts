@@ -18,7 +18,7 @@ import { asError } from "../transport/failure.ts";
 import type { Allowance } from "./allowance.ts";
 import { Backlog } from "./backlog.ts";
 import { Conversation, type ConversationOwner } from "./conversation.ts";
-import { type Encoding, newReading } from "./encoding.ts";
+import { type Encoding, newReading, type Reading } from "./encoding.ts";
 import type { Feed, Feeds, Follower } from "./feed.ts";
 import { type Outlet, Sending } from "./sending.ts";
 import type { World } from "./world.ts";
@@ -103,7 +103,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
       world,
       this,
     );
-    this.#sending = new Sending(feeds, this, () => world.now());
+    this.#sending = new Sending(feeds, this);
   }
 
   get isBlocked(): boolean {
@@ -173,10 +173,11 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     for (const subscription of [...subscriptions]) {
       const backlog = this.#backlogs.get(subscription);
       if (!backlog || this.conversation.state.phase !== "open") continue;
-      this.#enqueue(subscription, backlog);
+      const reading = this.#enqueue(subscription, backlog);
       this.committed(version, [subscription]);
       const { waitingBytes } = this;
       if (backlog.bytes > 0 && waitingBytes > this.#queueBytesMax) this.#overflow(subscription, waitingBytes);
+      else if (reading?.movedAt === null) this.#feeds.putBy(reading);
     }
   }
 
@@ -211,13 +212,14 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     }
   }
 
-  #enqueue(subscription: number, backlog: Backlog): void {
-    if (backlog.tail === null) return;
+  #enqueue(subscription: number, backlog: Backlog): Reading | null {
+    if (backlog.tail === null) return null;
     const encoding = this.#feedOf.get(subscription)!.delta(backlog.tail, false);
-    if (!encoding) return;
+    if (!encoding) return null;
     const reading = newReading(this, subscription, encoding);
     this.#feeds.read(reading);
     backlog.push(reading);
+    return reading;
   }
 
   /** The follower is told, and asks anew if it wants to: that begins with one delta for all that it missed. */

@@ -13,13 +13,11 @@ export interface Outlet {
 export class Sending {
   readonly #feeds: Feeds;
   readonly #outlet: Outlet;
-  readonly #now: () => number;
   readonly #readings: Reading[] = [];
 
-  constructor(feeds: Feeds, outlet: Outlet, now: () => number) {
+  constructor(feeds: Feeds, outlet: Outlet) {
     this.#feeds = feeds;
     this.#outlet = outlet;
-    this.#now = now;
   }
 
   get isEmpty(): boolean {
@@ -27,7 +25,7 @@ export class Sending {
   }
 
   begin(reading: Reading): void {
-    reading.begunAt = reading.movedAt = this.#now();
+    this.#feeds.begin(reading);
     this.#readings.push(reading);
     this.pump();
   }

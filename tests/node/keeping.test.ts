@@ -84,6 +84,12 @@ class Bench {
     this.clock.runUntil(this.clock.now + ms);
   }
 
+  begin(reading: Reading): Reading {
+    this.feeds.read(reading);
+    this.feeds.begin(reading);
+    return reading;
+  }
+
   /** Asks for everything; it begins when there is room. */
   follow(name: string): Slow {
     const slow = new Slow(this, name);
@@ -114,9 +120,7 @@ class Slow {
   tryBegin(): boolean {
     const encoding = this.bench.feed.delta(0, true) as Encoding;
     if (!this.bench.keeping.hasRoomFor(encoding)) return false;
-    this.reading = newReading(this, 1, encoding);
-    this.reading.begunAt = this.reading.movedAt = this.bench.clock.now;
-    this.bench.feeds.read(this.reading);
+    this.reading = this.bench.begin(newReading(this, 1, encoding));
     return true;
   }
 
@@ -215,8 +219,7 @@ describe("what is kept for those in the middle of a delta", () => {
     crowd[0]!.take(1);
     const small = bench.feeds.take(Float64Array.of(0, bytesMax / 64) as Runs, whole);
     const reading = newReading(new Slow(bench, "small"), 1, small.delta(0, true)!);
-    reading.movedAt = bench.clock.now;
-    bench.feeds.read(reading);
+    bench.begin(reading);
     bench.memory.write();
     expect(bench.ended).toEqual(["1"]);
     expect(bench.keeping.heldBytes).toBeLessThanOrEqual(bytesMax);
@@ -267,7 +270,7 @@ describe("what is kept for those in the middle of a delta", () => {
     const begin = (i: number) => {
       const feed = bench.feeds.take(Float64Array.of(i * MiB, MiB) as Runs, whole);
       const reading = newReading(new Slow(bench, `${i}`), 1, feed.delta(0, true)!);
-      bench.feeds.read(reading);
+      bench.begin(reading);
       for (; reading.next < reading.encoding.partCount - 1; bench.feeds.moved(reading))
         reading.encoding.part(reading.next);
       return reading;
@@ -278,5 +281,39 @@ describe("what is kept for those in the middle of a delta", () => {
     while (readings.length > 0) bench.feeds.finish(readings.pop()!);
     await Bun.sleep(0);
     expect(liveBytes() - before).toBeLessThan(8 * MiB);
+  });
+
+  test("is looked at by a commit only while the commit may change something of it, and never if it only waits", () => {
+    const bench = new Bench(bytes, { bytesMax });
+    let looks = 0;
+    const counted = (reading: Reading) => {
+      const { encoding } = reading;
+      const { freeze } = encoding;
+      encoding.freeze = (changing) => (looks++, freeze.call(encoding, changing));
+      return reading;
+    };
+    const waiting = Array.from({ length: 100 }, (_, i) => {
+      bench.memory.write(64 * i, 64);
+      const reading = counted(newReading(new Slow(bench, `${i}`), 1, bench.feed.delta(i + 1, false)!));
+      bench.feeds.read(reading);
+      bench.feeds.putBy(reading);
+      return reading;
+    });
+    const looksAt = (offset: number, length: number) => {
+      looks = 0;
+      bench.memory.write(offset, length);
+      return looks;
+    };
+    expect(looksAt(0, bytes)).toBe(0);
+    const taken = counted(bench.begin(newReading(new Slow(bench, "taken"), 1, bench.feed.delta(0, true)!)));
+    expect(looksAt(0, 64)).toBe(1);
+    expect(looksAt(0, bytes)).toBe(1);
+    expect(looksAt(0, bytes)).toBe(0);
+    expect(bench.keeping.heldBytes).toBe(bytes);
+    for (const reading of [...waiting, taken]) {
+      bench.feeds.finish(reading);
+      expect(reading.encoding.heldBytes).toBe(0);
+    }
+    expect(bench.keeping.heldBytes).toBe(0);
   });
 });

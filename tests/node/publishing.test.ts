@@ -228,6 +228,26 @@ test("a repair that waits for room stands for all commits until then; the next o
   ]);
 });
 
+test("what waits for a follower of every commit is of the version that it leads to, however much is committed behind it", async () => {
+  const memory = new Memory();
+  const { listening } = await serve(memory);
+  using raw = await RawFollower.connect(listening.addresses[0]!);
+  await raw.join("every");
+  raw.subscribe(1, { regions: whole("a"), mode: "every", maxRate: 1e-3 });
+  await until(() => raw.heads.length === 1, "the first state");
+  const { gather } = memory;
+  let gathered = 0;
+  memory.gather = (...args) => (gathered++, gather.apply(memory, args));
+  for (let value = 1; value <= 100; value++) {
+    memory.set("a", value);
+    listening.committed();
+    expect(gathered).toBe(value); // once, and now: it cannot be had later
+  }
+  raw.send({ type: "RATE", id: 1, perSecond: null });
+  await until(() => raw.heads.length === 101, "all commits");
+  expect(gathered).toBe(100);
+});
+
 test("a subscription that is refused, here or by the session, leaves nothing behind", async () => {
   const memory = new Memory();
   const feeds = new Feeds(memory);
