@@ -67,7 +67,11 @@ export class Encoding {
   readonly #parts = new Map<number, EncodedPart>();
   readonly #frozen = new Set<number>();
 
-  constructor(storage: Published, head: DeltaHead, runs: Runs) {
+  /** To be called when its last reading has ended. */
+  readonly unread: () => void;
+
+  constructor(storage: Published, head: DeltaHead, runs: Runs, unread = () => {}) {
+    this.unread = unread;
     this.from = head.from;
     this.to = head.to;
     this.#storage = storage;

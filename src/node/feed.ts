@@ -16,6 +16,9 @@ import { realWorld, type World } from "./world.ts";
 /** The part of a request that decides about the bytes. */
 type Wanted = Pick<SubscribeMessage, "regions" | "verify" | "mode">;
 
+/** Where a delta starts. */
+type Start = number | "full";
+
 /** What an encoding is made of. */
 interface Content {
   readonly kind: "full" | "delta" | "repair";
@@ -39,6 +42,8 @@ export interface Follower extends Reader {
  * them. A thousand followers that come back at once cost one encoding.
  */
 export class Feed {
+  /** Of what it carries. */
+  readonly key: string;
   readonly runs: Runs;
   readonly bytes: number;
   readonly verified: boolean;
@@ -46,14 +51,15 @@ export class Feed {
   readonly #space: SubscribedSpace;
   #tree: MerkleTree | null = null;
   #treeVersion = 0;
-  #encodings = new Map<number | "full", Encoding>();
+  readonly #encodings = new Map<Start, Encoding>();
   #encodedVersion = -1;
   /** Who follows it: subscription numbers by link. */
   readonly followers = new Map<Follower, Set<number>>();
   /** Times a delta was encoded, for whoever wants to see that it is shared. */
   encoded = 0;
 
-  constructor(storage: Published, runs: Runs, verified: boolean) {
+  constructor(key: string, storage: Published, runs: Runs, verified: boolean) {
+    this.key = key;
     this.#storage = storage;
     this.runs = runs;
     this.bytes = totalBytes(runs);
@@ -73,26 +79,23 @@ export class Feed {
       this.#encodings.clear();
       this.#encodedVersion = version;
     }
-    const key = full ? "full" : from;
-    const known = this.#encodings.get(key);
+    const start = full ? "full" : from;
+    const known = this.#encodings.get(start);
     if (known) return known;
     const { runs } = full ? this : this.#storage.changedSince(from, this.runs, true);
     const metaChanged = full || this.#storage.isMetaNewer(from);
     if (runs.length === 0 && !metaChanged && !full) return null;
-    const made = this.#encode({
-      kind: full ? "full" : "delta",
-      from: full ? 0 : from,
-      to: version,
-      runs,
-      metaChanged,
-    });
-    this.#encodings.set(key, made);
+    const made: Encoding = this.#encode(
+      { kind: full ? "full" : "delta", from: full ? 0 : from, to: version, runs, metaChanged },
+      () => this.#rest(start, made),
+    );
+    this.#encodings.set(start, made);
     return made;
   }
 
-  /** Nobody will ask for it again: there is a newer version. */
-  forget(encoding: Encoding): void {
-    for (const [key, each] of this.#encodings) if (each === encoding) this.#encodings.delete(key);
+  /** Nobody will ask for it again where there is a newer version. */
+  #rest(start: Start, encoding: Encoding): void {
+    if (encoding.to !== this.newest && this.#encodings.get(start) === encoding) this.#encodings.delete(start);
   }
 
   /**
@@ -107,7 +110,7 @@ export class Feed {
     return this.#encode({ kind: "repair", from, to: changed.version, runs, metaChanged: true });
   }
 
-  #encode({ kind, from, to, runs, metaChanged }: Content): Encoding {
+  #encode({ kind, from, to, runs, metaChanged }: Content, unread?: () => void): Encoding {
     this.encoded++;
     return new Encoding(
       this.#storage,
@@ -122,6 +125,7 @@ export class Feed {
         root: this.verified ? this.#currentTree().root() : undefined,
       },
       runs,
+      unread,
     );
   }
 
@@ -194,9 +198,7 @@ export class Feeds {
   }
 
   finish(reading: Reading): void {
-    const { encoding } = reading;
-    if (!this.keeping.remove(reading) || encoding.to === this.#storage.version) return;
-    for (const feed of this.#feeds.values()) feed.forget(encoding);
+    if (this.keeping.remove(reading)) reading.encoding.unread();
   }
 
   /**
@@ -215,7 +217,7 @@ export class Feeds {
     const key = `${mode}:${verified}:${sha256(bytes).toHex()}`;
     const known = this.#feeds.get(key);
     if (known) return known;
-    const feed = new Feed(this.#storage, runs, verified);
+    const feed = new Feed(key, this.#storage, runs, verified);
     this.#feeds.set(key, feed);
     this.#groups[mode].feeds.add(feed);
     this.#groups[mode].index.set(feed, runs);
@@ -226,7 +228,7 @@ export class Feeds {
   drop(feed: Feed): void {
     if (feed.followers.size) return;
     for (const { feeds, index } of Object.values(this.#groups)) if (feeds.delete(feed)) index.delete(feed);
-    for (const [key, each] of this.#feeds) if (each === feed) this.#feeds.delete(key);
+    this.#feeds.delete(feed.key);
     this.#encodedBefore += feed.encoded;
   }
 

@@ -1,59 +1,18 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { heapStats } from "bun:jsc";
-import { makeSchema } from "../../src/array/schema.ts";
-import { intersect, type Runs } from "../../src/delta/runs.ts";
+import type { Runs } from "../../src/delta/runs.ts";
 import { type Encoding, newReading, type Reading } from "../../src/node/encoding.ts";
 import { type Feed, Feeds } from "../../src/node/feed.ts";
 import type { KeepingLimits } from "../../src/node/keeping.ts";
-import type { Published } from "../../src/node/shadow.ts";
 import { realWorld, type World } from "../../src/node/world.ts";
 import { Clock } from "../sim/clock.ts";
+import { Memory } from "./memory.ts";
 
 setDefaultTimeout(30_000);
 
 const MiB = 2 ** 20;
 const patienceMs = 1000;
 const whole = { verify: false, mode: "latest" } as const;
-
-/** An image whose bytes are all of one version, and are written by the block. */
-class Memory implements Published {
-  readonly schema;
-  readonly incarnation = "1".repeat(32);
-  readonly isSole = true;
-  version = 1;
-  beforeCommit: Published["beforeCommit"] = null;
-  readonly #changes: { version: number; runs: Runs }[] = [];
-
-  constructor(readonly bytes: number) {
-    this.schema = makeSchema([{ name: null, dtype: "u8", shape: [bytes] }], 64);
-  }
-
-  write(offset = 0, bytes = this.bytes): void {
-    const runs = Float64Array.of(offset, bytes) as Runs;
-    this.beforeCommit!(() => runs);
-    this.#changes.push({ version: ++this.version, runs });
-  }
-
-  changedSince(version: number, clip: Runs | null = null) {
-    const last = this.#changes.findLast((change) => change.version > version)?.runs;
-    const runs = last ?? (new Float64Array(0) as Runs);
-    return { version: this.version, runs: clip ? intersect(runs, clip) : runs };
-  }
-
-  isMetaNewer(): boolean {
-    return false;
-  }
-
-  metaJson(): Uint8Array {
-    return new Uint8Array(0);
-  }
-
-  gather(_: Runs, into: Uint8Array): void {
-    into.fill(this.version);
-  }
-
-  advance(): void {}
-}
 
 /** Followers of a whole image that take parts when they are told to. */
 class Bench {
