@@ -16,6 +16,9 @@ import { realWorld, type World } from "./world.ts";
 /** The part of a request that decides about the bytes. */
 type Wanted = Pick<SubscribeMessage, "regions" | "verify" | "mode">;
 
+/** Deltas to the newest version that nobody reads, and that stay for whoever asks next. */
+const restingMax = 8;
+
 /** Where a delta starts. */
 type Start = number | "full";
 
@@ -52,6 +55,8 @@ export class Feed {
   #tree: MerkleTree | null = null;
   #treeVersion = 0;
   readonly #encodings = new Map<Start, Encoding>();
+  /** Those that nobody has read since, the oldest first; some may be read again. */
+  readonly #resting = new Set<Start>();
   #encodedVersion = -1;
   /** Who follows it: subscription numbers by link. */
   readonly followers = new Map<Follower, Set<number>>();
@@ -77,6 +82,7 @@ export class Feed {
     const version = this.newest;
     if (this.#encodedVersion !== version) {
       this.#encodings.clear();
+      this.#resting.clear();
       this.#encodedVersion = version;
     }
     const start = full ? "full" : from;
@@ -90,12 +96,21 @@ export class Feed {
       () => this.#rest(start, made),
     );
     this.#encodings.set(start, made);
+    this.#rest(start, made);
     return made;
   }
 
-  /** Nobody will ask for it again where there is a newer version. */
+  /** Nobody reads it, or not yet. Where a version stands for long, those that ask for deltas from many others are not to fill the memory. */
   #rest(start: Start, encoding: Encoding): void {
-    if (encoding.to !== this.newest && this.#encodings.get(start) === encoding) this.#encodings.delete(start);
+    if (this.#encodings.get(start) !== encoding) return; // there is a newer version
+    if (encoding.to !== this.newest) return void this.#encodings.delete(start);
+    this.#resting.delete(start);
+    this.#resting.add(start);
+    for (const oldest of this.#resting) {
+      if (this.#resting.size <= restingMax) return;
+      this.#resting.delete(oldest);
+      if (this.#encodings.get(oldest)?.readings.size === 0) this.#encodings.delete(oldest);
+    }
   }
 
   /**

@@ -1,13 +1,24 @@
-import { expect, setDefaultTimeout, test } from "bun:test";
+import { heapStats } from "bun:jsc";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Runs } from "../../src/delta/runs.ts";
 import { type Encoding, newReading, type Reading } from "../../src/node/encoding.ts";
-import { Feeds } from "../../src/node/feed.ts";
+import { type Feed, Feeds } from "../../src/node/feed.ts";
 import { Memory } from "./memory.ts";
 
 setDefaultTimeout(30_000);
 
+const MiB = 2 ** 20;
 const latest = { verify: false, mode: "latest" } as const;
 const nobody = { tooSlow() {}, failed() {} };
+
+/** At version 101, each of which changed all of it. */
+function published(bytes = MiB) {
+  const memory = new Memory(bytes);
+  const feeds = new Feeds(memory);
+  const feed = feeds.take(Float64Array.of(0, bytes) as Runs, latest);
+  for (let i = 0; i < 100; i++) memory.write();
+  return { memory, feeds, feed };
+}
 
 function begin(feeds: Feeds, encoding: Encoding): Reading {
   const reading = newReading(nobody, 1, encoding);
@@ -15,6 +26,46 @@ function begin(feeds: Feeds, encoding: Encoding): Reading {
   feeds.begin(reading);
   return reading;
 }
+
+function takeAll(feeds: Feeds, encoding: Encoding): void {
+  const reading = begin(feeds, encoding);
+  for (; reading.next < encoding.partCount; feeds.moved(reading)) encoding.part(reading.next);
+  feeds.finish(reading);
+}
+
+function liveBytes(): number {
+  Bun.gc(true);
+  return heapStats().extraMemorySize;
+}
+
+describe("deltas that nobody reads", () => {
+  const from = (feed: Feed, version: number) => feed.delta(version, false)!;
+
+  test("are kept for whoever asks next, but only a few, also where no commit comes for long", () => {
+    const { feeds, feed } = published();
+    const before = liveBytes();
+    for (let version = 1; version <= 100; version++) takeAll(feeds, from(feed, version));
+    expect(liveBytes() - before).toBeWithin(4 * MiB, 16 * MiB);
+    const { encoded } = feed;
+    for (let version = 93; version <= 100; version++) from(feed, version);
+    expect(feed.encoded).toBe(encoded);
+    from(feed, 92);
+    expect(feed.encoded).toBe(encoded + 1);
+  });
+
+  test("are none of those that somebody reads, which all are shared", () => {
+    const { memory, feeds, feed } = published();
+    const readings = Array.from({ length: 50 }, (_, i) => begin(feeds, from(feed, i + 1)));
+    for (let version = 51; version <= 100; version++) takeAll(feeds, from(feed, version));
+    for (const { encoding } of readings) expect(from(feed, encoding.from)).toBe(encoding);
+    for (const reading of readings) feeds.finish(reading);
+    const { encoded } = feed;
+    for (let version = 43; version <= 50; version++) from(feed, version);
+    expect(feed.encoded).toBe(encoded);
+    memory.write();
+    expect(from(feed, 50).to).toBe(memory.version);
+  });
+});
 
 test("what ends of many costs no more each than what ends of a few", () => {
   const msEach = (count: number) => {
