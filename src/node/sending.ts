@@ -32,19 +32,30 @@ export class Sending {
 
   /** Hands parts over while the link takes them: one of each delta in turn, so that a long one does not hold up the others. */
   pump(): void {
-    while (!this.#outlet.isBlocked) {
-      const reading = this.#readings[0];
-      if (!reading) return;
-      const { subscription, encoding } = reading;
-      const frame = deltaFrame(subscription, encoding.part(reading.next));
-      this.#readings.shift(); // not before it is gathered: should that fail, it is still known when the link ends
-      this.#feeds.moved(reading);
-      const isLast = reading.next === encoding.partCount;
-      if (isLast) this.#feeds.finish(reading);
-      else this.#readings.push(reading);
-      this.#outlet.write(frame);
-      if (isLast) this.#outlet.sent(subscription, encoding);
+    if (this.#isPumping) return; // the last part of a delta may begin the next one: that one is for the loop below
+    this.#isPumping = true;
+    try {
+      for (let reading = this.#next(); reading; reading = this.#next()) this.#send(reading);
+    } finally {
+      this.#isPumping = false;
     }
+  }
+  #isPumping = false;
+
+  #next(): Reading | undefined {
+    return this.#outlet.isBlocked ? undefined : this.#readings[0];
+  }
+
+  #send(reading: Reading): void {
+    const { subscription, encoding } = reading;
+    const frame = deltaFrame(subscription, encoding.part(reading.next));
+    this.#readings.shift(); // not before it is gathered: should that fail, it is still known when the link ends
+    this.#feeds.moved(reading);
+    const isLast = reading.next === encoding.partCount;
+    if (isLast) this.#feeds.finish(reading);
+    else this.#readings.push(reading);
+    this.#outlet.write(frame);
+    if (isLast) this.#outlet.sent(subscription, encoding);
   }
 
   /** Stops in the middle, and forgets it. */
