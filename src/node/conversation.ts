@@ -165,9 +165,9 @@ export class Conversation<
   write(views: readonly Uint8Array[]): void {
     if (!this.#link) return;
     for (const view of views) this.sentBytes += view.byteLength;
-    if (this.#link.write(views) || this.isBlocked || this.#link.state !== "open") return;
-    this.isBlocked = true;
-    this.step({ kind: "unwritable", now: this.#world.now() });
+    if (this.#link.write(views) || this.isBlocked) return;
+    this.isBlocked = true; // also where the link has ended: it takes nothing any more
+    if (this.#link.state === "open") this.step({ kind: "unwritable", now: this.#world.now() });
   }
 
   /** A failure of our own that ended the link, which nobody was waiting for; null where the peer or the network ended it. */

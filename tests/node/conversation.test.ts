@@ -1,0 +1,96 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { schemaToJson } from "../../src/array/schema.ts";
+import { Allowance } from "../../src/node/allowance.ts";
+import { Feeds } from "../../src/node/feed.ts";
+import { Publishing } from "../../src/node/publishing.ts";
+import { realWorld } from "../../src/node/world.ts";
+import { crc32c } from "../../src/memory/digest.ts";
+import { decodeFrame } from "../../src/protocol/decode.ts";
+import { encodeMessage } from "../../src/protocol/encode.ts";
+import { ProtocolFault } from "../../src/protocol/fault.ts";
+import { Framer } from "../../src/protocol/framer.ts";
+import { defaultLimits, payloadBytesMax } from "../../src/protocol/limits.ts";
+import type { Message, Received } from "../../src/protocol/messages.ts";
+import type { Link, LinkState } from "../../src/transport/link.ts";
+import { Memory } from "./memory.ts";
+import { helloOf } from "./raw.ts";
+
+setDefaultTimeout(30_000);
+
+/** A link that takes so many bytes, and more when it is told to. */
+class NarrowLink implements Link {
+  readonly description = "narrow";
+  readonly remote = "nowhere";
+  readonly queuedBytes = 0;
+  state: LinkState = "open";
+  room = Infinity;
+  /** It breaks when it has taken as many. */
+  writesMax = Infinity;
+  written: Received[] = [];
+  readonly #framer = new Framer(crc32c);
+
+  constructor() {
+    this.#framer.limitPayload(payloadBytesMax);
+  }
+
+  write(parts: readonly Uint8Array[]): boolean {
+    if (this.state !== "open") return false;
+    if (this.writesMax-- === 0) this.state = "closed";
+    for (const part of parts) {
+      this.room -= part.byteLength;
+      this.#framer.push(part);
+    }
+    const frame = this.#framer.next();
+    if (frame === null || frame instanceof ProtocolFault) throw frame ?? new Error("half a frame");
+    this.written.push(decodeFrame(frame)!);
+    return this.state === "open" && this.room > 0;
+  }
+
+  pause(): void {}
+  resume(): void {}
+  close(): void {}
+  abort(): void {}
+}
+
+/** The publisher's end of a link to a follower that has been let in. */
+function admitted(memory: Memory) {
+  const { schema, incarnation } = memory;
+  const config = {
+    node: "s",
+    nodeId: "5".repeat(32),
+    incarnation,
+    schema: schemaToJson(schema),
+    auth: { kind: "none" },
+    limits: defaultLimits,
+  } as const;
+  const feeds = new Feeds(memory);
+  const owner = { onReport() {}, onOverflow() {}, onClosed() {} };
+  const allowance = new Allowance(schema, () => 0);
+  const options = { rights: () => null, queueBytesMax: 0, allowance };
+  const { conversation } = new Publishing(config, feeds, () => memory.version, realWorld, owner, options);
+  const link = new NarrowLink();
+  const hear = (message: Message) => {
+    for (const bytes of encodeMessage(crc32c, message)) conversation.onBytes(link, bytes);
+  };
+  conversation.onOpen(link);
+  hear(helloOf("f"));
+  hear({ type: "AUTH", nonce: "0".repeat(64) });
+  const subscribe = (id: number, start: number, count: number) => {
+    const about = { mode: "latest", verify: false, maxRate: null, have: null } as const;
+    hear({ type: "SUBSCRIBE", id, regions: [{ array: null, start: [start], shape: [count] }], ...about });
+  };
+  const end = () => conversation.onClose(link);
+  return { link, subscribe, end };
+}
+
+test("nothing is gathered for a link that has broken in the middle of a delta", () => {
+  const memory = new Memory(2 ** 24);
+  const { link, subscribe, end } = admitted(memory);
+  let gathered = 0;
+  memory.gather = () => void gathered++;
+  link.writesMax = 3;
+  subscribe(1, 0, memory.bytes);
+  expect(link.written.filter(({ type }) => type === "DELTA").length).toBe(3);
+  expect(gathered).toBe(3);
+  end();
+});
