@@ -105,8 +105,9 @@ export class Conversation<
 
   onDrain(): void {
     this.isBlocked = false;
-    this.#owner.drained();
-    if (!this.isBlocked) this.step({ kind: "writable", now: this.#world.now() });
+    // First what else there is to say: what a long delta has left fills the link up again each time.
+    this.step({ kind: "writable", now: this.#world.now() });
+    if (!this.isBlocked) this.#owner.drained();
   }
 
   onClose(_: Link, error?: Error): void {

@@ -79,8 +79,12 @@ function admitted(memory: Memory) {
     const about = { mode: "latest", verify: false, maxRate: null, have: null } as const;
     hear({ type: "SUBSCRIBE", id, regions: [{ array: null, start: [start], shape: [count] }], ...about });
   };
+  const publish = () => {
+    for (const feed of feeds.renewed("latest"))
+      for (const [follower, ids] of feed.followers) follower.committed(memory.version, ids);
+  };
   const end = () => conversation.onClose(link);
-  return { link, subscribe, end };
+  return { link, conversation, hear, subscribe, publish, end };
 }
 
 test("nothing is gathered for a link that has broken in the middle of a delta", () => {
@@ -92,5 +96,31 @@ test("nothing is gathered for a link that has broken in the middle of a delta", 
   subscribe(1, 0, memory.bytes);
   expect(link.written.filter(({ type }) => type === "DELTA").length).toBe(3);
   expect(gathered).toBe(3);
+  end();
+});
+
+test("a long delta lets what else there is to say pass between its parts", () => {
+  const small = 64;
+  const memory = new Memory(2 ** 26 + small);
+  const { link, conversation, hear, subscribe, publish, end } = admitted(memory);
+  const saidAfterDrain = () => {
+    link.written = [];
+    link.room = 2 ** 17;
+    conversation.onDrain();
+    return link.written.map((message) =>
+      message.type === "DELTA" ? `${message.type} ${message.subscription}` : message.type,
+    );
+  };
+  link.room = 2 ** 17;
+  subscribe(1, 0, memory.bytes - small);
+  expect(saidAfterDrain()).toEqual(["DELTA 1", "DELTA 1", "DELTA 1"]);
+  hear({ type: "PING", opaque: new Uint8Array(8) });
+  subscribe(2, memory.bytes - small, small);
+  expect(saidAfterDrain().slice(0, 3)).toEqual(["PONG", "DELTA 1", "DELTA 2"]);
+  for (let i = 0; i < 3; i++) {
+    memory.write(memory.bytes - small, small);
+    publish();
+    expect(saidAfterDrain().slice(0, 2)).toEqual(["DELTA 1", "DELTA 2"]);
+  }
   end();
 });
