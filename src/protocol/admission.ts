@@ -1,9 +1,9 @@
 import { bytesOfHex } from "./cursor.ts";
-import { decodeFrame } from "./decode.ts";
+import { decodeFrame, moment } from "./decode.ts";
 import { refuse } from "./fault.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { payloadBytesMax, protocolVersion } from "./limits.ts";
-import type { AuthMessage, Frame } from "./messages.ts";
+import type { AuthMessage, Frame, HelloMessage } from "./messages.ts";
 import type {
   Peer,
   PublisherEvent,
@@ -35,21 +35,29 @@ export function publisherGreetingStep(state: PublisherGreeting, event: Publisher
   }
 }
 
+const place = "in the handshake here";
+const moments = { hello: moment(place, "HELLO"), auth: moment(place, "AUTH") };
+
 function onFrame(state: PublisherGreeting, frame: Frame, now: number): PublisherStep {
-  const message = decodeFrame(frame);
-  if (message === null) return [state, [skippedFrame(frame)]];
-  if (message.type === "ERROR" || message.type === "BYE") return closeByPeer(message);
-  if (state.phase === "hello" && message.type === "HELLO") {
-    const { node, nodeId, auth } = state.config;
-    const { nonce } = state;
-    const about = { node, nodeId, nonce, auth: auth.kind, protocol: protocolVersion, features: [] };
-    return [
-      { ...state, phase: "auth", hello: message },
-      [{ kind: "send", message: { type: "CHALLENGE", ...about } }],
-    ];
+  const message = decodeFrame<"HELLO" | "AUTH" | "ERROR" | "BYE">(frame, moments[state.phase]);
+  switch (message?.type) {
+    case "HELLO":
+      return onHello(state, message);
+    case "AUTH":
+      return onAuth(state as AwaitingAuth, message, now); // it comes in no other phase
+    case "ERROR":
+    case "BYE":
+      return closeByPeer(message);
+    case undefined:
+      return [state, [skippedFrame(frame)]];
   }
-  if (state.phase === "auth" && message.type === "AUTH") return onAuth(state, message, now);
-  return refuse("UNEXPECTED", `${message.type} has no place in the handshake here.`);
+}
+
+function onHello(state: PublisherGreeting, hello: HelloMessage): PublisherStep {
+  const { node, nodeId, auth } = state.config;
+  const { nonce } = state;
+  const about = { node, nodeId, nonce, auth: auth.kind, protocol: protocolVersion, features: [] };
+  return [{ ...state, phase: "auth", hello }, [{ kind: "send", message: { type: "CHALLENGE", ...about } }]];
 }
 
 function onAuth(state: AwaitingAuth, message: AuthMessage, now: number): PublisherStep {

@@ -18,17 +18,41 @@ const typeNames = new Map<number, FrameType>(
 );
 const notices: ReadonlySet<FrameType> = new Set(["SUBSCRIBED", "ERROR", "BYE"]);
 
+/** A moment of a link, and the types of frames that make sense then. */
+export interface Moment<Type extends FrameType> {
+  /** As in "HELLO has no place on an open link". */
+  readonly place: string;
+  readonly types: ReadonlySet<Type>;
+}
+
+/** Last words may come at any moment. */
+export function moment<Type extends FrameType = never>(
+  place: string,
+  ...types: readonly Type[]
+): Moment<Type | "ERROR" | "BYE"> {
+  return { place, types: new Set([...types, "ERROR", "BYE"]) };
+}
+
 /**
  * What a frame says, checked as far as one frame can be. Null: a type this side does not know and may skip.
- * Throws a ProtocolFault: BAD_MESSAGE, TOO_LONG, UNKNOWN_FRAME, VERSION. Views share the payload's memory.
+ * Throws a ProtocolFault: UNKNOWN_FRAME; UNEXPECTED where its type makes no sense `at` this moment, before its payload is looked at;
+ * BAD_MESSAGE, TOO_LONG, VERSION. Views share the payload's memory.
  */
-export function decodeFrame(frame: Frame): Received | null {
+export function decodeFrame<Type extends FrameType = FrameType>(
+  frame: Frame,
+  at: Moment<Type> | null = null,
+): Extract<Received, { type: Type }> | null {
   const type = typeNames.get(frame.type);
-  const { payload } = frame;
   if (type === undefined) {
     if ((frame.flags & criticalFlag) === 0) return null;
     return refuse("UNKNOWN_FRAME", `Frame type ${frame.type} is not known here and may not be skipped.`);
   }
+  if (at !== null && !(at.types as ReadonlySet<FrameType>).has(type))
+    refuse("UNEXPECTED", `${type} has no place ${at.place}.`);
+  return decodePayload(type, frame.payload) as Extract<Received, { type: Type }>;
+}
+
+function decodePayload(type: FrameType, payload: Uint8Array): Received {
   if (notices.has(type) && payload.byteLength > noticePayloadBytesMax) {
     refuse(
       "TOO_LONG",

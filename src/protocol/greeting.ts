@@ -1,5 +1,5 @@
 import { hexOf } from "./cursor.ts";
-import { decodeFrame } from "./decode.ts";
+import { decodeFrame, moment } from "./decode.ts";
 import { refuse } from "./fault.ts";
 import type { FollowerAction, FollowerEvent, FollowerGreeting, FollowerStep } from "./follower_state.ts";
 import { heartbeat } from "./heartbeat.ts";
@@ -30,19 +30,29 @@ export function followerGreetingStep(state: FollowerGreeting, event: FollowerEve
   }
 }
 
+const place = "in the handshake here";
+const moments = {
+  challenge: moment(place, "CHALLENGE"),
+  signature: moment(place),
+  welcome: moment(place, "WELCOME"),
+};
+
 function onFrame(state: FollowerGreeting, frame: Frame, now: number): FollowerStep {
-  const message = decodeFrame(frame);
-  if (message === null) return [state, [skippedFrame(frame)]];
-  if (message.type === "ERROR" || message.type === "BYE") return closeByPeer(message);
-  if (state.phase === "challenge" && message.type === "CHALLENGE") return onChallenge(state, message);
-  if (state.phase === "welcome" && message.type === "WELCOME") return onWelcome(state, message, now);
-  return refuse("UNEXPECTED", `${message.type} has no place in the handshake here.`);
+  const message = decodeFrame<"CHALLENGE" | "WELCOME" | "ERROR" | "BYE">(frame, moments[state.phase]);
+  switch (message?.type) {
+    case "CHALLENGE":
+      return onChallenge(state, message);
+    case "WELCOME":
+      return onWelcome(state as AwaitingWelcome, message, now); // it comes in no other phase
+    case "ERROR":
+    case "BYE":
+      return closeByPeer(message);
+    case undefined:
+      return [state, [skippedFrame(frame)]];
+  }
 }
 
-function onChallenge(
-  state: Extract<FollowerGreeting, { phase: "challenge" }>,
-  challenge: ChallengeMessage,
-): FollowerStep {
+function onChallenge(state: FollowerGreeting, challenge: ChallengeMessage): FollowerStep {
   const { config, nonce } = state;
   if (challenge.auth === "none") {
     const actions: FollowerAction[] = [toleratesWelcome, { kind: "send", message: { type: "AUTH", nonce } }];

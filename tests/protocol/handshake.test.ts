@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { timingSafeEqual } from "node:crypto";
 import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { followerDeadline } from "../../src/protocol/follower.ts";
-import type { Message } from "../../src/protocol/messages.ts";
+import { type FrameType, frameTypes, type Message } from "../../src/protocol/messages.ts";
 import { publisherDeadline } from "../../src/protocol/publisher.ts";
 import type { Peer, PublisherConfig } from "../../src/protocol/publisher_state.ts";
 import {
@@ -13,6 +13,8 @@ import {
   type FollowerTalk,
   frameOf,
   kinds,
+  openFollower,
+  openPublisher,
   publisher,
   publisherConfig,
   publisherNonce,
@@ -64,6 +66,31 @@ const hello: Message = {
   nodeId: "f0".repeat(16),
   features: [],
 };
+
+const challenge: Message = {
+  type: "CHALLENGE",
+  protocol: [1, 0],
+  node: "p",
+  nodeId: "90".repeat(16),
+  auth: "none",
+  nonce: publisherNonce,
+  features: [],
+};
+
+/** A publisher that has heard this. */
+function greeted(...messages: readonly Message[]): PublisherTalk {
+  const talk = publisher();
+  talk.tell({ kind: "opened", nonce: publisherNonce, version: 0, now: 0 });
+  for (const message of messages) talk.tell({ kind: "frame", frame: frameOf(message), now: 0 });
+  return talk;
+}
+
+function greeting(...messages: readonly Message[]): FollowerTalk {
+  const talk = follower({ keyId: "desk" });
+  talk.tell({ kind: "opened", nonce: followerNonce, now: 0 });
+  for (const message of messages) talk.tell({ kind: "frame", frame: frameOf(message), now: 0 });
+  return talk;
+}
 
 describe("the handshake", () => {
   test("without a secret", () => {
@@ -181,6 +208,27 @@ describe("the handshake", () => {
     f.tell({ kind: "opened", nonce: followerNonce, now: 0 });
     f.tell({ kind: "frame", frame: frameOf(hello), now: 0 });
     expect(ending(f.done)).toBe("us UNEXPECTED");
+  });
+
+  test.each([
+    ["a publisher that waits for HELLO", () => greeted(), ["HELLO"]],
+    ["a publisher that waits for AUTH", () => greeted(hello), ["AUTH"]],
+    [
+      "a publisher that is open",
+      () => openPublisher(),
+      ["SUBSCRIBE", "UNSUBSCRIBE", "RATE", "HASHES", "PING", "PONG"],
+    ],
+    ["a follower that waits for CHALLENGE", () => greeting(), ["CHALLENGE"]],
+    ["a follower that signs", () => greeting({ ...challenge, auth: "hmac-sha256" }), []],
+    ["a follower that waits for WELCOME", () => greeting(challenge), ["WELCOME"]],
+    ["a follower that is open", () => openFollower(), ["SUBSCRIBED", "DELTA", "PING", "PONG"]],
+  ] as const)("%s looks into nothing that is not due", (_, talk, due) => {
+    for (const type of Object.keys(frameTypes) as FrameType[]) {
+      const frame = { type: frameTypes[type], flags: 0, payload: Uint8Array.of(0x7b) };
+      const isDue = [...due, "ERROR", "BYE"].includes(type);
+      const end = ending(talk().tell({ kind: "frame", frame, now: 0 }));
+      expect([type, end]).toEqual([type, isDue ? "us BAD_MESSAGE" : "us UNEXPECTED"]);
+    }
   });
 
   test("frames of a later version are skipped, unless critical", () => {

@@ -206,6 +206,41 @@ describe("messages", () => {
     );
   });
 
+  test("a long list that is wrong all through costs little more than to read it", () => {
+    const long = (of: string, start: string, end: string) =>
+      `{"id":1,"mode":"latest","verify":false,"maxRate":null,"have":null,${start}${`${of},`.repeat(60_000)}${of}${end}}`;
+    const ask = (of: string) => long(of, '"regions":[', "]");
+    for (const text of [
+      ask("0"),
+      ask("{}"),
+      long('""', '"regions":[{"array":null,"shape":[1],"start":[', "]}]"),
+    ]) {
+      const bytes = new TextEncoder().encode(text);
+      const best = (action: () => void) =>
+        Math.min(
+          ...Array.from({ length: 5 }, () => {
+            const begun = performance.now();
+            action();
+            return performance.now() - begun;
+          }),
+        );
+      const readMs = best(() => JSON.parse(new TextDecoder().decode(bytes)));
+      const judgedMs = best(() => expect(codeOf("SUBSCRIBE", bytes)).toBe("BAD_MESSAGE"));
+      expect(judgedMs / readMs).toBeLessThan(8);
+    }
+  });
+
+  test("what is wrong in a list is named", () => {
+    const region = { array: null, start: [0], shape: [1] };
+    const ask = { id: 1, mode: "latest", verify: false, maxRate: null, have: null };
+    const payload = (regions: unknown) => new TextEncoder().encode(JSON.stringify({ ...ask, regions }));
+    const of = (regions: unknown) => () =>
+      decodeFrame({ type: frameTypes.SUBSCRIBE, flags: 0, payload: payload(regions) });
+    expect(of([region, { ...region, array: 5 }])).toThrow("SUBSCRIBE: regions.1.array is not");
+    expect(of([region, region, { ...region, start: 5 }])).toThrow("SUBSCRIBE: regions.2.start is not");
+    expect(of(5)).toThrow("SUBSCRIBE: regions is not");
+  });
+
   test("malformed binary messages", () => {
     const bytes = (...words: number[]) => new Uint8Array(Uint32Array.from(words).buffer);
     expect(codeOf("PING", new Uint8Array(7))).toBe("BAD_MESSAGE");
