@@ -79,12 +79,13 @@ function parseHead(text: string): Head {
     throw new HttpFault(400, "A control character is in the head.");
   const fields = new Map<string, string>();
   for (const line of lines) {
-    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line);
+    const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/.exec(line);
     if (!match) throw new HttpFault(400, "A line of the head is no field.");
     const name = match[1]!.toLowerCase();
+    const value = match[2]!.trim(); // not by the pattern, which would try every blank as the last one
     const known = fields.get(name);
     if (known !== undefined && singleFields.has(name)) throw new HttpFault(400, `${name} comes twice.`);
-    fields.set(name, known === undefined ? match[2]! : `${known}, ${match[2]}`);
+    fields.set(name, known === undefined ? value : `${known}, ${value}`);
   }
   return { start, fields };
 }
