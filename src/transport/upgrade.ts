@@ -90,6 +90,8 @@ function checkOrigin(head: Head, { origins }: Door): void {
     ? origins.some((each) => each === origin || originOf(each) === origin)
     : isOwnPage(origin, hostOf(`http://${head.fields.get("host")}`)!);
   if (isAllowed) return;
+  if (origin === "null")
+    throw new HttpFault(403, "A page without an origin of its own, like a file: serve it from an address.");
   throw new HttpFault(403, "Pages of this origin may not connect: list it in the option `origins`.");
 }
 
@@ -115,11 +117,15 @@ function hostOf(url: string): string | null {
   return hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
 }
 
-/** Of those without an origin in the sense of URLs, as browser extensions have, the scheme and the host. */
+/**
+ * As a browser says it. The standard gives addresses of apps and extensions the origin "null", which every file and every sandboxed page
+ * has as well; browsers say their scheme and host. Null: none of its own.
+ */
 function originOf(text: string): string | null {
   if (!URL.canParse(text)) return null;
   const { origin, protocol, host } = new URL(text);
-  return origin === "null" ? `${protocol}//${host}` : origin;
+  if (origin !== "null") return origin;
+  return host === "" ? null : `${protocol}//${host}`;
 }
 
 /** Whether a request could be for this host: a name or an address, without scheme, port and brackets. */

@@ -111,6 +111,17 @@ describe("the door of a WebSocket listener", () => {
     expect(statusOf({ origin: "https://anybody.example" }, { origins: ["*"] })).toBe(101);
   });
 
+  test("apps and extensions have origins, too, which let in no page that says it has none", () => {
+    const door = { origins: ["tauri://localhost/", "chrome-extension://abcdefghijklmnop"] };
+    expect(statusOf({ origin: "tauri://localhost" }, door)).toBe(101);
+    expect(statusOf({ origin: "chrome-extension://abcdefghijklmnop" }, door)).toBe(101);
+    expect(statusOf({ origin: "chrome-extension://ponmlkjihgfedcba" }, door)).toBe(403);
+    expect(statusOf({ origin: "app://localhost" }, door)).toBe(403);
+    expect(statusOf({ origin: "null" }, door)).toBe(403);
+    for (const text of ["file:///home/page.html", "data:text/html,x", "localhost:5000"])
+      expect(statusOf({ origin: "null" }, { origins: [text] })).toBe(403);
+  });
+
   test.each<[string, string, number]>([
     ["127.0.0.1", "127.0.0.1:7012", 101],
     ["127.0.0.1", "127.0.0.1", 101],
