@@ -158,7 +158,7 @@ class StreamListener implements Listener, Suspendable {
   }
 
   #arrived(socket: StreamSocket): void {
-    if (this.#isClosed) return void socket.terminate();
+    if (this.#isClosed || hasGone(socket, this.#address)) return void socket.terminate();
     const place = this.#takePlace(() => link.abort());
     if (typeof place === "string") {
       this.#refused++;
@@ -250,6 +250,11 @@ class StreamListener implements Listener, Suspendable {
       reportError(asError(thrown));
     }
   }
+}
+
+/** Who was reset before we came to accept it has no address any more, and would take its place for good. */
+function hasGone(socket: StreamSocket, { kind }: StreamAddress): boolean {
+  return kind !== "unix" && (socket.remoteAddress as string | undefined) === undefined;
 }
 
 function hasCertificate(socket: StreamSocket): boolean {

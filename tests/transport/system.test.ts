@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Address, parseAddress } from "../../src/transport/address.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
+import { Places } from "../../src/transport/places.ts";
 import { Random } from "./random.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -205,6 +206,31 @@ describe("streams", () => {
     await Bun.sleep(10);
     expect(far.closes).toBe(1);
     expect(far.faults).toEqual([]);
+    listener.close();
+  });
+
+  test("links that were reset before they were accepted take no place", async () => {
+    const arrived: Recorder[] = [];
+    const accept = () => arrived[arrived.push(new Recorder()) - 1]!;
+    const places = new Places(64);
+    const listener = await listen(anyPort, accept, { places });
+    const { port } = listener.address as { port: number };
+    const script = `
+      import { connect } from "node:net";
+      for (let i = 0; i < 40; i++)
+        await new Promise((resolve) => {
+          const socket = connect(${port}, "127.0.0.1", () => socket.resetAndDestroy());
+          socket.on("close", resolve);
+        });`;
+    // nothing is accepted here until all of them have gone
+    expect(Bun.spawnSync([process.execPath, "-e", script]).exitCode).toBe(0);
+    const near = new Recorder();
+    const link = await connect(listener.address, near);
+    link.write([Uint8Array.of(1)]);
+    while (!arrived.some(({ receivedBytes }) => receivedBytes === 1)) await Bun.sleep(1);
+    while (places.taken > 1) await Bun.sleep(1);
+    expect(listener.connections).toBe(1);
+    link.abort();
     listener.close();
   });
 
