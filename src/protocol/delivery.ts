@@ -93,7 +93,7 @@ export function live(
 }
 
 export function gapOf(perSecond: number | null): number {
-  return perSecond === null ? 0 : 1_000 / perSecond;
+  return perSecond === null ? 0 : Math.min(1_000 / perSecond, Number.MAX_VALUE); // no infinity: it would come to NaN
 }
 
 /** When the next delivery may begin; null: there is nothing to deliver, or one is under way. A repair does not wait. */

@@ -50,6 +50,23 @@ describe("delivering", () => {
     expect(talk.tell({ kind: "nothingToSend", subscription: 1, version: 7, now: 0 })).toEqual([deliver(5)]);
   });
 
+  test.each([Number.MIN_VALUE, 1e-300])(
+    "the lowest of all rates, %p, has a first delta and a deadline",
+    (rate) => {
+      const talk = openPublisher();
+      receive(talk, { ...ask, maxRate: rate }, 0);
+      const accepted = { kind: "subscriptionAccepted", subscription: 1, bytes: 10_000, now: 0 } as const;
+      expect(talk.tell(accepted)).toContainEqual(deliver(0, true));
+      talk.tell({ kind: "deltaSent", subscription: 1, to: 5, now: 0 });
+      talk.tell({ kind: "committed", version: 6, now: 0 });
+      expect(publisherDeadline(talk.state)).toBe(5000);
+      receive(talk, { type: "RATE", id: 1, perSecond: rate }, 0);
+      expect(publisherDeadline(talk.state)).toBe(5000);
+      talk.tell({ kind: "tick", now: 5000 });
+      expect(ending(talk.tell({ kind: "tick", now: 10_000 }))).toBe("us TIMEOUT");
+    },
+  );
+
   test("maxRate: deltas keep their distance, the newest state comes when the time is there", () => {
     const talk = subscribed({ maxRate: 10 }); // began at 0
     talk.tell({ kind: "deltaSent", subscription: 1, to: 5, now: 1 });
