@@ -2,7 +2,7 @@ import { stridesOf } from "../array/shape.ts";
 import { segmentCount } from "../array/strided.ts";
 import type { Schema } from "../array/schema.ts";
 import { checkRegion, type Region, segmentsMax } from "../delta/region.ts";
-import { eachCommon, intersect, intersects, noRuns, RunBuilder, type Runs, union } from "../delta/runs.ts";
+import { intersect, type Runs } from "../delta/runs.ts";
 import { refuse } from "../protocol/fault.ts";
 
 /** So many subscriptions of one link may cover a byte: a commit, or a first state, is never sent more often than that. */
@@ -18,6 +18,12 @@ export const stretchesMax = segmentsMax;
 export const creditMax = 2 * stretchesMax;
 export const creditPerSecond = stretchesMax / 4;
 
+/** One subscription: the bytes that it covers, and what it has cost. */
+interface Held {
+  readonly runs: Runs;
+  readonly paid: number;
+}
+
 /**
  * What one link may subscribe to: so that many subscriptions, or the same ones made and ended again and again, cost this node no more
  * than a few ordinary ones. Everything above is refused with the fault LIMIT, or UNSUPPORTED where waiting
@@ -26,9 +32,7 @@ export const creditPerSecond = stretchesMax / 4;
 export class Allowance {
   readonly #schema: Schema;
   readonly #now: () => number;
-  readonly #runsOf = new Map<number, Runs>();
-  /** `#layers[k]`: the bytes that more than k subscriptions cover. */
-  #layers: Runs[] = Array.from({ length: overlapMax }, () => noRuns);
+  readonly #held = new Map<number, Held>();
   #stretches = 0;
   #credit = creditMax;
   #creditAt: number;
@@ -44,15 +48,9 @@ export class Allowance {
     return this.#stretches;
   }
 
-  /** Before the runs of these regions are made: what that costs is paid, or refused. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
-  pay(regions: readonly Region[]): void {
-    const now = this.#now();
-    this.#credit = Math.min(creditMax, this.#credit + ((now - this.#creditAt) / 1000) * creditPerSecond);
-    this.#creditAt = now;
-    const cost = regions.length + this.#stretches;
-    if (cost > this.#credit)
-      refuse("LIMIT", "This link asks for too much in too short a time: wait a second.");
-    this.#credit -= cost; // paid before the regions are looked at, and also if they do not fit
+  /** Before the runs of these regions are made: what that costs is paid, or refused. Gives what was paid. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
+  pay(regions: readonly Region[]): number {
+    this.#charge(regions.length); // before they are looked at, and also if they do not fit
     const stretches = this.#stretchesOf(regions);
     if (stretches > stretchesMax)
       refuse(
@@ -64,9 +62,19 @@ export class Allowance {
         "LIMIT",
         `All subscriptions of a link may take up ${stretchesMax} separate stretches of memory.`,
       );
-    if (stretches > this.#credit)
+    // They are compared with those of every other subscription.
+    const cost = stretches + Math.min(this.#stretches, this.#held.size * stretches);
+    this.#charge(cost);
+    return regions.length + cost;
+  }
+
+  #charge(cost: number): void {
+    const now = this.#now();
+    this.#credit = Math.min(creditMax, this.#credit + ((now - this.#creditAt) / 1000) * creditPerSecond);
+    this.#creditAt = now;
+    if (cost > this.#credit)
       refuse("LIMIT", "This link asks for too much in too short a time: wait a second.");
-    this.#credit -= stretches;
+    this.#credit -= cost;
   }
 
   #stretchesOf(regions: readonly Region[]): number {
@@ -78,57 +86,45 @@ export class Allowance {
     return count;
   }
 
-  /** One more subscription, which covers these bytes. @throws LIMIT */
-  add(subscription: number, runs: Runs): void {
-    if (intersects(this.#layers[overlapMax - 1]!, runs))
+  /** One more subscription, which covers these bytes and has cost so much. @throws LIMIT */
+  add(subscription: number, runs: Runs, paid = 0): void {
+    const shared = [...this.#held.values()].map((others) => intersect(others.runs, runs));
+    if (depthOf(shared) >= overlapMax)
       refuse("LIMIT", `At most ${overlapMax} subscriptions of a link may cover the same bytes.`);
-    let above = runs;
-    this.#layers = this.#layers.map((layer) => {
-      const here = above;
-      above = intersect(layer, here);
-      return union(layer, here);
-    });
-    this.#runsOf.set(subscription, runs);
+    this.#held.set(subscription, { runs, paid });
     this.#stretches += runs.length / 2;
   }
 
   /** That one has ended by no fault of the follower's: it may ask for the same again at once. */
   giveBack(subscription: number): void {
-    const runs = this.#runsOf.get(subscription);
-    if (runs) this.#credit += runs.length / 2 + this.#stretches;
+    this.#credit += this.#held.get(subscription)?.paid ?? 0;
   }
 
   delete(subscription: number): void {
-    const runs = this.#runsOf.get(subscription);
-    if (!runs) return;
-    this.#runsOf.delete(subscription);
-    this.#stretches -= runs.length / 2;
-    let left = runs;
-    for (let k = overlapMax - 1; k >= 0; k--) {
-      const layer = this.#layers[k]!;
-      this.#layers[k] = without(layer, left);
-      left = without(left, layer);
-    }
+    const held = this.#held.get(subscription);
+    if (!held) return;
+    this.#held.delete(subscription);
+    this.#stretches -= held.runs.length / 2;
   }
 }
 
-/** The bytes of `a` that are not in `b`. */
-function without(a: Runs, b: Runs): Runs {
-  const out = new RunBuilder();
-  let i = 0;
-  let from = a[0]!;
-  const finishRun = () => {
-    const end = a[i]! + a[i + 1]!;
-    out.add(from, end - from);
-    i += 2;
-    from = a[i]!;
-  };
-  eachCommon(a, b, (offset, length) => {
-    while (a[i]! + a[i + 1]! <= offset) finishRun();
-    out.add(from, offset - from);
-    from = offset + length;
-    return true;
-  });
-  while (i < a.length) finishRun();
-  return out.finish();
+/** How many of these have a byte in common, where most of them do. */
+function depthOf(sets: readonly Runs[]): number {
+  const count = sets.reduce((sum, runs) => sum + runs.length / 2, 0);
+  const starts = new Float64Array(count);
+  const ends = new Float64Array(count);
+  let at = 0;
+  for (const runs of sets)
+    for (let i = 0; i < runs.length; i += 2) {
+      starts[at] = runs[i]!;
+      ends[at++] = runs[i]! + runs[i + 1]!;
+    }
+  starts.sort();
+  ends.sort();
+  let [ended, deepest] = [0, 0];
+  for (let begun = 0; begun < count; begun++) {
+    while (ends[ended]! <= starts[begun]!) ended++;
+    deepest = Math.max(deepest, begun + 1 - ended);
+  }
+  return deepest;
 }

@@ -304,9 +304,9 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
 
   /** Follows what is asked for, once it is known that it may be. @throws ProtocolFault, INVALID_REGION; then nothing is left of it */
   #join(subscription: number, request: SubscribeMessage): Feed {
-    this.#allowance.pay(request.regions);
+    const paid = this.#allowance.pay(request.regions);
     const runs = this.#feeds.runsOf(request.regions, this.#rights(this.keyId));
-    this.#allowance.add(subscription, runs);
+    this.#allowance.add(subscription, runs, paid);
     const feed = this.#feeds.take(runs, request);
     this.#feedOf.set(subscription, feed);
     const subscriptions = feed.followers.get(this) ?? new Set();

@@ -82,6 +82,15 @@ describe("what one link may ask for", () => {
     expect(isRefused(() => allowance.pay(columns))).toBe(false);
   });
 
+  test("what is small is not charged for what is large beside it", () => {
+    const allowance = new Allowance(schema, () => 0);
+    const large = new Float64Array(stretchesMax);
+    for (let i = 0; i < large.length; i += 2) large.set([i * 8, 8], i);
+    allowance.add(1, large);
+    const box = { array: null, start: [0, 0], shape: [1, 1] };
+    for (let i = 0; i < 1000; i++) expect(allowance.pay([box])).toBe(3);
+  });
+
   test("all subscriptions together have a limited number of stretches", () => {
     const allowance = new Allowance(schema, () => 0);
     const half = new Float64Array(stretchesMax + 2);
@@ -91,6 +100,22 @@ describe("what one link may ask for", () => {
     const regions = Array.from({ length: 300 }, (_, i) => ({ ...box, start: [0, 3 * i] }));
     expect(isRefused(() => allowance.pay(regions))).toBe(true);
     expect(isRefused(() => allowance.pay([box]))).toBe(false);
+  });
+
+  test("a small one costs no more beside a large one, neither when it begins nor when it ends", () => {
+    const msBeside = (stretches: number) => {
+      const allowance = new Allowance(schema, () => 0);
+      const large = new Float64Array(2 * stretches);
+      for (let i = 0; i < large.length; i += 2) large.set([1024 + i * 8, 8], i);
+      allowance.add(0, large);
+      const begun = performance.now();
+      for (let id = 1; id <= 200; id++) allowance.add(id, Float64Array.of(id * 8, 1));
+      for (let id = 1; id <= 200; id++) allowance.delete(id);
+      return performance.now() - begun;
+    };
+    const best = (stretches: number) => Math.min(...Array.from({ length: 3 }, () => msBeside(stretches)));
+    const few = best(16);
+    expect(best(2 ** 16) / few).toBeLessThan(20);
   });
 
   test("what no link is ever given is not to be waited for", () => {
