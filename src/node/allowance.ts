@@ -11,6 +11,12 @@ export const overlapMax = 4;
 /** Separate stretches of memory under all subscriptions of one link. */
 export const stretchesMax = segmentsMax;
 
+/** The same under all that all links of a node follow, where followers of the same regions count as one: 16 bytes each, or 24. */
+export const stretchesMaxOfNode = 16 * stretchesMax;
+
+/** Regions of so few are always let in: they take less than everything else about a subscription. */
+export const stretchesFew = 64;
+
 /**
  * Work that one link may ask for at once, and each second from then on, in stretches. A subscription of a million of them takes half a
  * second until its first state goes out, so this is a second at once, and an eighth of a core from then on.
@@ -86,11 +92,15 @@ export class Allowance {
     return count;
   }
 
-  /** One more subscription, which covers these bytes and has cost so much. @throws LIMIT */
-  add(subscription: number, runs: Runs, paid = 0): void {
+  /** Whether these bytes may be covered once more. @throws LIMIT */
+  check(runs: Runs): void {
     const shared = [...this.#held.values()].map((others) => intersect(others.runs, runs));
     if (depthOf(shared) >= overlapMax)
       refuse("LIMIT", `At most ${overlapMax} subscriptions of a link may cover the same bytes.`);
+  }
+
+  /** One more subscription, which covers these bytes and has cost so much. */
+  add(subscription: number, runs: Runs, paid = 0): void {
     this.#held.set(subscription, { runs, paid });
     this.#stretches += runs.length / 2;
   }

@@ -7,6 +7,7 @@ import { hasher, sha256 } from "../memory/digest.ts";
 import { refuse } from "../protocol/fault.ts";
 import { leafBytes } from "../protocol/limits.ts";
 import type { SubscribeMessage } from "../protocol/messages.ts";
+import { stretchesFew, stretchesMaxOfNode } from "./allowance.ts";
 import { Encoding, type Reader, type Reading } from "./encoding.ts";
 import { Keeping, type KeepingLimits } from "./keeping.ts";
 import { covers } from "./secrets.ts";
@@ -51,7 +52,7 @@ export class Feed {
   readonly bytes: number;
   readonly verified: boolean;
   readonly #storage: Published;
-  readonly #space: SubscribedSpace;
+  #space: SubscribedSpace | null = null;
   #tree: MerkleTree | null = null;
   #treeVersion = 0;
   readonly #encodings = new Map<Start, Encoding>();
@@ -69,7 +70,6 @@ export class Feed {
     this.runs = runs;
     this.bytes = totalBytes(runs);
     this.verified = verified;
-    this.#space = new SubscribedSpace(runs);
   }
 
   /** The version that a delta made now leads to. */
@@ -148,7 +148,7 @@ export class Feed {
   #currentTree(): MerkleTree {
     const tree = (this.#tree ??= new MerkleTree(this.bytes, hasher));
     const { version, runs } = this.#storage.changedSince(this.#treeVersion, this.runs);
-    const leaves = this.#space.leaves(runs, leafBytes);
+    const leaves = this.#subscribed.leaves(runs, leafBytes);
     for (let i = 0; i < leaves.length; i += 2)
       tree.updateFrom(leaves[i]!, leaves[i + 1]!, (first, count, into) =>
         this.#storage.gather(this.#leafRuns(first, count), into),
@@ -157,9 +157,13 @@ export class Feed {
     return tree;
   }
 
+  get #subscribed(): SubscribedSpace {
+    return (this.#space ??= new SubscribedSpace(this.runs));
+  }
+
   /** Source image bytes under some leaves. */
   #leafRuns(first: number, count: number): Runs {
-    return this.#space.imageRuns(first * leafBytes, Math.min((first + count) * leafBytes, this.bytes));
+    return this.#subscribed.imageRuns(first * leafBytes, Math.min((first + count) * leafBytes, this.bytes));
   }
 }
 
@@ -172,17 +176,30 @@ interface Group {
   version: number;
 }
 
+export interface FeedsLimits extends KeepingLimits {
+  /** Stretches under all feeds that have more than a few. */
+  readonly stretchesMax: number;
+}
+
 /** Feeds by what they carry, made when first wanted and forgotten with their last follower. */
 export class Feeds {
   readonly #storage: Published;
   readonly #feeds = new Map<string, Feed>();
   readonly #groups: Readonly<Record<Mode, Group>>;
+  /** Under all of them that have more than a few. */
+  #stretches = 0;
   /** By feeds that are gone. */
   #encodedBefore = 0;
   readonly keeping: Keeping;
+  readonly #stretchesMax: number;
 
-  constructor(storage: Published, world: World = realWorld, limits: Partial<KeepingLimits> = {}) {
+  constructor(
+    storage: Published,
+    world: World = realWorld,
+    { stretchesMax = stretchesMaxOfNode, ...limits }: Partial<FeedsLimits> = {},
+  ) {
     this.#storage = storage;
+    this.#stretchesMax = stretchesMax;
     this.keeping = new Keeping(storage.schema.imageBytes, world, limits);
     const { version } = storage;
     this.#groups = {
@@ -226,13 +243,20 @@ export class Feeds {
     return runs;
   }
 
-  /** The feed of these bytes. Whoever does not follow it then drops it again. */
+  /** The feed of these bytes. Whoever does not follow it then drops it again. @throws LIMIT where all feeds together are too many stretches */
   take(runs: Runs, { verify: verified, mode }: Pick<Wanted, "verify" | "mode">): Feed {
     const bytes = new Uint8Array(runs.buffer, runs.byteOffset, runs.byteLength);
     const key = `${mode}:${verified}:${sha256(bytes).toHex()}`;
     const known = this.#feeds.get(key);
     if (known) return known;
     const feed = new Feed(key, this.#storage, runs, verified);
+    const stretches = stretchesOf(feed);
+    if (this.#stretches + stretches > this.#stretchesMax)
+      refuse(
+        "LIMIT",
+        `All that is followed here may take up ${this.#stretchesMax} separate stretches of memory: take whole rows.`,
+      );
+    this.#stretches += stretches;
     this.#feeds.set(key, feed);
     this.#groups[mode].feeds.add(feed);
     this.#groups[mode].index.set(feed, runs);
@@ -244,6 +268,7 @@ export class Feeds {
     if (feed.followers.size) return;
     for (const { feeds, index } of Object.values(this.#groups)) if (feeds.delete(feed)) index.delete(feed);
     this.#feeds.delete(feed.key);
+    this.#stretches -= stretchesOf(feed);
     this.#encodedBefore += feed.encoded;
   }
 
@@ -268,4 +293,9 @@ export class Feeds {
     for (const feed of this.#feeds.values()) sum += feed.encoded;
     return sum;
   }
+}
+
+/** As it counts. */
+function stretchesOf({ runs }: Feed): number {
+  return runs.length / 2 > stretchesFew ? runs.length / 2 : 0;
 }

@@ -306,8 +306,9 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
   #join(subscription: number, request: SubscribeMessage): Feed {
     const paid = this.#allowance.pay(request.regions);
     const runs = this.#feeds.runsOf(request.regions, this.#rights(this.keyId));
-    this.#allowance.add(subscription, runs, paid);
+    this.#allowance.check(runs);
     const feed = this.#feeds.take(runs, request);
+    this.#allowance.add(subscription, feed.runs, paid); // not its own runs: who follows the same holds the same
     this.#feedOf.set(subscription, feed);
     const subscriptions = feed.followers.get(this) ?? new Set();
     feed.followers.set(this, subscriptions.add(subscription));

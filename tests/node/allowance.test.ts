@@ -1,3 +1,4 @@
+import { heapStats } from "bun:jsc";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { makeSchema } from "../../src/array/schema.ts";
@@ -53,9 +54,13 @@ describe("what one link may ask for", () => {
           }
           cover(each.runs, 1);
           const isTooMuch = depth.some((count) => count > overlapMax);
-          expect(isRefused(() => allowance.add(id, each.runs))).toBe(isTooMuch);
-          if (isTooMuch) cover(each.runs, -1);
-          else held.set(id, each.runs);
+          expect(isRefused(() => allowance.check(each.runs))).toBe(isTooMuch);
+          if (isTooMuch) {
+            cover(each.runs, -1);
+            continue;
+          }
+          allowance.add(id, each.runs);
+          held.set(id, each.runs);
         }
         const union = depth.filter((count) => count > 0).length;
         const all = [...held.values()].reduce((sum, each) => sum + totalBytes(each as never), 0);
@@ -109,7 +114,11 @@ describe("what one link may ask for", () => {
       for (let i = 0; i < large.length; i += 2) large.set([1024 + i * 8, 8], i);
       allowance.add(0, large);
       const begun = performance.now();
-      for (let id = 1; id <= 200; id++) allowance.add(id, Float64Array.of(id * 8, 1));
+      for (let id = 1; id <= 200; id++) {
+        const small = Float64Array.of(id * 8, 1);
+        allowance.check(small);
+        allowance.add(id, small);
+      }
       for (let id = 1; id <= 200; id++) allowance.delete(id);
       return performance.now() - begun;
     };
@@ -151,6 +160,27 @@ test("subscriptions that this side ends are paid back, and can be had again howe
   }
   expect(new Set(raw.of("ERROR").map(({ text }) => text)).size).toBe(1);
   expect(server.stats().links[0]!.overflows).toBe(rounds);
+});
+
+test("what followers of the same regions hold is held once", async () => {
+  const rows = 2 ** 18;
+  await using server = await start("s", { listen: 0, shape: [rows, 2], dtype: "u8" });
+  const raws: RawFollower[] = [];
+  const follow = async () => {
+    const raw = await (await RawFollower.connect(server.addresses[0]!)).join(`${raws.length}`);
+    raws.push(raw);
+    raw.subscribe(1, { regions: [{ array: null, start: [0, 1], shape: [rows, 1] }] });
+    await until(() => raw.allDataBytes === rows, "the first state");
+  };
+  const liveBytes = () => {
+    Bun.gc(true);
+    return heapStats().extraMemorySize;
+  };
+  for (let i = 0; i < 2; i++) await follow();
+  const before = liveBytes();
+  for (let i = 0; i < 10; i++) await follow();
+  expect(liveBytes() - before).toBeLessThan(2 * 16 * rows); // and not ten times the runs
+  for (const raw of raws) raw.link.abort();
 });
 
 describe("10,000 overlapping subscriptions of one client", () => {

@@ -3,6 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Runs } from "../../src/delta/runs.ts";
 import { type Encoding, newReading, type Reading } from "../../src/node/encoding.ts";
 import { type Feed, Feeds } from "../../src/node/feed.ts";
+import { realWorld } from "../../src/node/world.ts";
 import { Memory } from "./memory.ts";
 
 setDefaultTimeout(30_000);
@@ -86,4 +87,19 @@ test("what ends of many costs no more each than what ends of a few", () => {
   const best = (count: number) => Math.min(...Array.from({ length: 3 }, () => msEach(count)));
   const few = best(500);
   expect(best(8000) / few).toBeLessThan(5);
+});
+
+test("all feeds together have a limited number of stretches; those of a few come beside", () => {
+  const memory = new Memory(MiB);
+  const feeds = new Feeds(memory, realWorld, { stretchesMax: 1000 });
+  const column = (first: number, count: number) =>
+    Float64Array.from({ length: 2 * count }, (_, i) => (i % 2 === 0 ? first + 8 * i : 1)) as Runs;
+  const first = feeds.take(column(0, 600), latest);
+  expect(feeds.take(column(0, 600), latest)).toBe(first); // who follows the same
+  expect(() => feeds.take(column(1, 600), latest)).toThrow(expect.objectContaining({ code: "LIMIT" }));
+  const second = feeds.take(column(1, 400), latest);
+  expect(() => feeds.take(column(2, 65), latest)).toThrow("1000 separate stretches");
+  for (let i = 2; i < 50; i++) feeds.take(column(i, 64), latest);
+  feeds.drop(second);
+  feeds.take(column(3, 400), latest);
 });
