@@ -31,8 +31,8 @@ interface Held {
 }
 
 /**
- * What one link may subscribe to: so that many subscriptions, or the same ones made and ended again and again, cost this node no more
- * than a few ordinary ones. Everything above is refused with the fault LIMIT, or UNSUPPORTED where waiting
+ * What one link may subscribe to: so that many subscriptions, or the same ones made and ended or repaired again and again, cost this node
+ * no more than a few ordinary ones. Everything above is refused with the fault LIMIT, or UNSUPPORTED where waiting
  * would not help, and nothing is computed for it.
  */
 export class Allowance {
@@ -72,6 +72,11 @@ export class Allowance {
     const cost = stretches + Math.min(this.#stretches, this.#held.size * stretches);
     this.#charge(cost);
     return regions.length + cost;
+  }
+
+  /** What differs is to be found and sent again, which is as much work as the first time. @throws LIMIT */
+  payAgain(subscription: number): void {
+    this.#charge((this.#held.get(subscription)?.runs.length ?? 0) / 2);
   }
 
   #charge(cost: number): void {

@@ -222,17 +222,19 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     return reading;
   }
 
-  /** The follower is told, and asks anew if it wants to: that begins with one delta for all that it missed. */
+  /** What follows begins with one delta for all that it missed. */
   #overflow(subscription: number, bytes: number): void {
     this.counters.overflows++;
     this.#allowance.giveBack(subscription);
-    this.#unsubscribed(subscription);
-    const fault = new ProtocolFault(
-      "LIMIT",
-      `More than ${this.#queueBytesMax} bytes of commits wait for this follower.`,
-    );
-    this.conversation.step({ kind: "subscriptionRefused", subscription, fault, now: this.#world.now() });
+    const text = `More than ${this.#queueBytesMax} bytes of commits wait for this follower.`;
+    this.#end(subscription, new ProtocolFault("LIMIT", text));
     this.#owner.onOverflow(this, bytes);
+  }
+
+  /** The follower is told, and asks anew if it wants to. */
+  #end(subscription: number, fault: ProtocolFault): void {
+    this.#unsubscribed(subscription);
+    this.conversation.step({ kind: "subscriptionRefused", subscription, fault, now: this.#world.now() });
   }
 
   /** Bytes of commits that wait for subscriptions in the mode "every". */
@@ -248,13 +250,8 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
         return this.#accept(action.subscription, action.request);
       case "deliver":
         return this.#deliver(action.subscription, action.from, action.full);
-      case "repair": {
-        this.counters.repairs++;
-        const feed = this.#feedOf.get(action.subscription)!;
-        this.#forget(this.#backlogs.get(action.subscription)); // it is all in the repair
-        const { subscription, from, version, leafHashes } = action;
-        return this.#begin(subscription, from, () => feed.repair(from, version, leafHashes));
-      }
+      case "repair":
+        return this.#repair(action);
       case "unsubscribed":
         return this.#unsubscribed(action.subscription);
       case "report":
@@ -348,6 +345,18 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     const waiting = backlog?.shift();
     if (waiting) return this.#sending.begin(waiting);
     this.#begin(subscription, from, () => this.#feedOf.get(subscription)!.delta(from, full));
+  }
+
+  #repair({ subscription, from, version, leafHashes }: PublisherAction & { kind: "repair" }): void {
+    try {
+      this.#allowance.payAgain(subscription);
+    } catch (error) {
+      return this.#end(subscription, faultOf(error));
+    }
+    this.counters.repairs++;
+    const feed = this.#feedOf.get(subscription)!;
+    this.#forget(this.#backlogs.get(subscription)); // it is all in the repair
+    this.#begin(subscription, from, () => feed.repair(from, version, leafHashes));
   }
 
   #nothingToSend(subscription: number, from: number): void {

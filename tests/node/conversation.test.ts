@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { schemaToJson } from "../../src/array/schema.ts";
-import { Allowance } from "../../src/node/allowance.ts";
+import { Allowance, creditMax } from "../../src/node/allowance.ts";
 import { Feeds } from "../../src/node/feed.ts";
 import { Publishing } from "../../src/node/publishing.ts";
 import { realWorld } from "../../src/node/world.ts";
@@ -10,7 +10,7 @@ import { encodeMessage } from "../../src/protocol/encode.ts";
 import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { Framer } from "../../src/protocol/framer.ts";
 import { defaultLimits, payloadBytesMax } from "../../src/protocol/limits.ts";
-import type { Message, Received } from "../../src/protocol/messages.ts";
+import type { Message, Received, SubscribeMessage } from "../../src/protocol/messages.ts";
 import type { Link, LinkState } from "../../src/transport/link.ts";
 import { Memory } from "./memory.ts";
 import { helloOf } from "./raw.ts";
@@ -75,16 +75,17 @@ function admitted(memory: Memory) {
   conversation.onOpen(link);
   hear(helloOf("f"));
   hear({ type: "AUTH", nonce: "0".repeat(64) });
-  const subscribe = (id: number, start: number, count: number) => {
-    const about = { mode: "latest", verify: false, maxRate: null, have: null } as const;
-    hear({ type: "SUBSCRIBE", id, regions: [{ array: null, start: [start], shape: [count] }], ...about });
+  const subscribe = (id: number, start: number, count: number, about: Partial<SubscribeMessage> = {}) => {
+    const regions = [{ array: null, start: [start], shape: [count] }];
+    const usual = { mode: "latest", verify: false, maxRate: null, have: null } as const;
+    hear({ type: "SUBSCRIBE", id, regions, ...usual, ...about });
   };
   const publish = () => {
     for (const feed of feeds.renewed("latest"))
       for (const [follower, ids] of feed.followers) follower.committed(memory.version, ids);
   };
   const end = () => conversation.onClose(link);
-  return { link, conversation, hear, subscribe, publish, end };
+  return { link, conversation, allowance, hear, subscribe, publish, end };
 }
 
 test("nothing is gathered for a link that has broken in the middle of a delta", () => {
@@ -122,5 +123,28 @@ test("a long delta lets what else there is to say pass between its parts", () =>
     publish();
     expect(saidAfterDrain().slice(0, 2)).toEqual(["DELTA 1", "DELTA 2"]);
   }
+  end();
+});
+
+test("repairs are paid for like subscriptions; who asks for too many loses the subscription, not the link", () => {
+  const stretches = 4096;
+  const memory = new Memory(8 * stretches);
+  const { link, allowance, hear, subscribe, end } = admitted(memory);
+  const cells = Array.from({ length: stretches }, (_, i) => ({ array: null, start: [8 * i], shape: [1] }));
+  const wrong = () => {
+    const about = { subscription: 1, first: true, last: true, version: memory.version, firstLeaf: 0 };
+    hear({ type: "HASHES", ...about, hashes: new Uint8Array(32) });
+  };
+  subscribe(1, 0, 1, { regions: cells, verify: true });
+  const answer = () => link.written.at(-1)!;
+  const paid = Math.floor(creditMax / stretches) - 10;
+  for (let i = 0; i < paid; i++) allowance.payAgain(1);
+  let repairs = 0;
+  for (wrong(); answer().type === "DELTA"; wrong()) repairs++;
+  expect(answer()).toMatchObject({ type: "ERROR", code: "LIMIT", subscription: 1 });
+  expect(repairs).toBeWithin(5, 11);
+  wrong(); // it has ended: the link has not
+  hear({ type: "PING", opaque: new Uint8Array(8) });
+  expect(answer().type).toBe("PONG");
   end();
 });
