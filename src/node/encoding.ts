@@ -18,6 +18,9 @@ const recentParts = 16;
 const encodingBytes = 512;
 const partBytesOf = 256;
 
+/** Runs of fewer bytes than this are not worth counting. */
+const runsBytesFew = 4096;
+
 /** One follower's way through an encoding. */
 export interface Reading {
   readonly link: Reader;
@@ -51,8 +54,10 @@ export interface Reader {
 export class Encoding {
   readonly from: number;
   readonly to: number;
-  /** Bytes that are kept for its readings, because they are not in the image any more. */
-  heldBytes = 0;
+  /** Bytes of runs that only this delta has; a full one has those of its feed. */
+  readonly runsBytes: number;
+  /** Bytes that are kept for its readings because they are not in the image any more. */
+  #frozenBytes = 0;
   readonly #readings = new Set<Reading>();
   /** How many of them are in the middle of it, and not only waiting. */
   #takers = 0;
@@ -76,6 +81,7 @@ export class Encoding {
     this.to = head.to;
     this.#storage = storage;
     this.#head = head;
+    this.runsBytes = head.full || runs.byteLength < runsBytesFew ? 0 : runs.byteLength;
     this.#pieces = [...splitRuns(runs, headBytesOf(head.meta, head.root), partBytes)];
     this.#readingsAt = Array.from({ length: this.partCount + 1 }, () => 0);
     this.#low = this.partCount;
@@ -88,6 +94,16 @@ export class Encoding {
   /** Bytes that somebody has still to get. */
   get leftBytes(): number {
     return this.#leftBytes;
+  }
+
+  /** Those of them that are where they were, in the image. */
+  get looseBytes(): number {
+    return this.#leftBytes - this.#frozenBytes;
+  }
+
+  /** Bytes that are kept for its readings. */
+  get heldBytes(): number {
+    return this.#readings.size > 0 ? this.runsBytes + this.#frozenBytes : 0;
   }
 
   get readings(): ReadonlySet<Reading> {
@@ -129,7 +145,7 @@ export class Encoding {
       this.#leftBytes -= bytes;
       if (!this.#frozen.delete(this.#low)) continue;
       this.#parts.delete(this.#low);
-      this.heldBytes -= bytes;
+      this.#frozenBytes -= bytes;
     }
     return this.#leftBytes < before;
   }
@@ -176,7 +192,7 @@ export class Encoding {
       if (changing && !intersects(this.#pieces[index]! as Runs, changing)) continue;
       this.part(index);
       this.#frozen.add(index);
-      this.heldBytes += this.#bytesOf(index);
+      this.#frozenBytes += this.#bytesOf(index);
     }
   }
 

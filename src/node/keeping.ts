@@ -112,14 +112,15 @@ export class Keeping {
   /** Whether one more reading of it fits, if the next commits are like those of late. */
   hasRoomFor(encoding: Encoding): boolean {
     const { bytesMax } = this.#limits;
-    if (encoding.totalBytes <= bytesMax * smallShare) return true;
-    let [isFirst, expected, more] = [true, 0, encoding.totalBytes];
+    const { totalBytes, runsBytes } = encoding;
+    if (totalBytes + runsBytes <= bytesMax * smallShare) return true;
+    let [isFirst, expected, more] = [true, 0, runsBytes + this.#churn * totalBytes];
     for (const each of this.#taken) {
       isFirst = false;
-      expected += each.heldBytes + this.#churn * (each.leftBytes - each.heldBytes);
-      if (each === encoding) more -= each.leftBytes;
+      expected += each.heldBytes + this.#churn * each.looseBytes;
+      if (each === encoding) more -= runsBytes + this.#churn * each.leftBytes;
     }
-    return isFirst || expected + this.#churn * more <= bytesMax;
+    return isFirst || expected + more <= bytesMax;
   }
 
   /** Tries again when there may be room, until `tryAgain` is true. The result calls it off. */

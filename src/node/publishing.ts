@@ -21,6 +21,7 @@ import { Conversation, type ConversationOwner } from "./conversation.ts";
 import { type Encoding, newReading, type Reading } from "./encoding.ts";
 import type { Feed, Feeds, Follower } from "./feed.ts";
 import { type Outlet, Sending } from "./sending.ts";
+import { Waiting } from "./waiting.ts";
 import type { World } from "./world.ts";
 
 /** The bytes of the image that a key opens; null: all of them. */
@@ -79,8 +80,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
   /** Times that there was something new for a subscription in the mode "latest" since its last delta began. */
   readonly #news = new Map<number, number>();
   readonly #sending: Sending;
-  /** Calls off what waits until there is room for it. */
-  readonly #waits = new Map<number, () => void>();
+  readonly #waiting: Waiting;
 
   constructor(
     config: PublisherConfig,
@@ -104,6 +104,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
       this,
     );
     this.#sending = new Sending(feeds, this);
+    this.#waiting = new Waiting(feeds.keeping, this, version);
   }
 
   get isBlocked(): boolean {
@@ -141,7 +142,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
   get isBehind(): boolean {
     return (
       this.conversation.state.phase === "open" &&
-      (!this.#sending.isEmpty || this.#waits.size > 0 || this.lag > 0)
+      (!this.#sending.isEmpty || this.#waiting.size > 0 || this.lag > 0)
     );
   }
 
@@ -319,8 +320,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     this.#feedOf.delete(subscription);
     this.#allowance.delete(subscription);
     this.#news.delete(subscription);
-    this.#waits.get(subscription)?.();
-    this.#waits.delete(subscription);
+    this.#waiting.callOff(subscription);
     this.#forget(this.#backlogs.get(subscription));
     this.#backlogs.delete(subscription);
     const subscriptions = feed.followers.get(this)!;
@@ -368,16 +368,10 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
 
   /** At once, or when there is room: then what is newest by then. */
   #begin(subscription: number, from: number, encode: () => Encoding | null): void {
-    let encoding: Encoding | null = null;
-    const tryBegin = (): boolean => {
-      if (encoding?.to !== this.#version()) encoding = encode();
-      if (encoding && !this.#feeds.keeping.hasRoomFor(encoding)) return false;
-      this.#waits.delete(subscription);
+    this.#waiting.await(subscription, encode, (encoding) => {
       if (encoding) this.#send(subscription, encoding);
       else this.#nothingToSend(subscription, from);
-      return true;
-    };
-    if (!tryBegin()) this.#waits.set(subscription, this.#feeds.keeping.wait(this, tryBegin));
+    });
   }
 
   #send(subscription: number, encoding: Encoding): void {

@@ -4,6 +4,7 @@ import type { Runs } from "../../src/delta/runs.ts";
 import { type Encoding, newReading, type Reading } from "../../src/node/encoding.ts";
 import { type Feed, Feeds } from "../../src/node/feed.ts";
 import type { KeepingLimits } from "../../src/node/keeping.ts";
+import { Waiting } from "../../src/node/waiting.ts";
 import { realWorld, type World } from "../../src/node/world.ts";
 import { Clock } from "../sim/clock.ts";
 import { Memory } from "./memory.ts";
@@ -274,5 +275,49 @@ describe("what is kept for those in the middle of a delta", () => {
       expect(reading.encoding.heldBytes).toBe(0);
     }
     expect(bench.keeping.heldBytes).toBe(0);
+  });
+
+  describe("is also the runs of deltas of many small stretches", () => {
+    const count = 65_536; // 1 MiB of runs
+    const column = Float64Array.from({ length: 2 * count }, (_, i) => (i % 2 ? 1 : 32 * i)) as Runs;
+
+    function crowded() {
+      const bench = new Bench(bytes, { bytesMax });
+      const feed = bench.feeds.take(column, whole);
+      for (let i = 0; i < 100; i++) bench.memory.write();
+      return { bench, delta: (from: number) => feed.delta(from, false)! };
+    }
+
+    test("which are to fit, unless they are shared", () => {
+      const { bench, delta } = crowded();
+      let begun = 0;
+      for (; bench.keeping.hasRoomFor(delta(begun + 1)); begun++)
+        bench.begin(newReading(new Slow(bench, "column"), 1, delta(begun + 1)));
+      expect(begun).toBeWithin(8, 17);
+      expect(bench.keeping.heldBytes).toBe(begun * column.byteLength);
+      for (let i = 0; i < 50; i++) {
+        expect(bench.keeping.hasRoomFor(delta(1))).toBe(true);
+        bench.begin(newReading(new Slow(bench, "shared"), 1, delta(1)));
+      }
+    });
+
+    test("and nobody holds who only waits for room", () => {
+      const { bench, delta } = crowded();
+      bench.keeping.hasRoomFor = () => false;
+      const before = liveBytes();
+      const waiting = Array.from({ length: 64 }, (_, i) => {
+        const each = new Waiting(bench.keeping, new Slow(bench, `${i}`), () => bench.memory.version);
+        each.await(
+          1,
+          () => delta(i + 1),
+          () => {},
+        );
+        return each;
+      });
+      expect(bench.keeping.waiting).toBe(64);
+      expect(liveBytes() - before).toBeLessThan(24 * MiB);
+      for (const each of waiting) each.callOff(1);
+      expect(bench.keeping.waiting).toBe(0);
+    });
   });
 });
