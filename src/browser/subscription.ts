@@ -59,6 +59,7 @@ export class Subscription {
       maxRate,
       have: hasState ? { incarnation, version } : null,
       bytes: mapping.space.size,
+      stretches: mapping.sourceRuns.length / 2,
       inside: (offset, bytes) => contains(mapping.sourceRuns, offset, bytes),
     };
   }

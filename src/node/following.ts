@@ -238,6 +238,7 @@ export class Following implements LineOwner {
         maxRate: this.#maxRate,
         have: hasState ? { incarnation: this.#incarnation, version } : null,
         bytes: mapping.space.size,
+        stretches: mapping.sourceRuns.length / 2,
         inside: (offset, bytes) => contains(mapping.sourceRuns, offset, bytes),
       },
       now: this.#world.now(),

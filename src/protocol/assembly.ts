@@ -1,5 +1,5 @@
 import { refuse } from "./fault.ts";
-import { hashBytes, leafBytes, partBytesMin } from "./limits.ts";
+import { bytesOfRunMin, hashBytes, leafBytes, partBytesMin } from "./limits.ts";
 import type { HashesMessage } from "./messages.ts";
 import type { DeltaChunk, DeltaHead, DeltaPart } from "./part.ts";
 
@@ -15,6 +15,8 @@ export interface Delta extends DeltaHead {
 export interface DeltaLimits {
   /** Bytes under the subscription. */
   readonly bytes: number;
+  /** Separate stretches of the source image that they lie in. */
+  readonly stretches: number;
   /** Whether these bytes of the source image are all subscribed. */
   readonly inside: (offset: number, bytes: number) => boolean;
 }
@@ -30,13 +32,14 @@ export interface Assembly {
   readonly head: DeltaHead;
   readonly chunks: Link<DeltaChunk> | null;
   readonly dataBytes: number;
+  readonly runCount: number;
   /** Where the last run ends. */
   readonly end: number;
 }
 
 /**
  * Adds a part to what there is of its delta (null: nothing). Throws BAD_MESSAGE or REGION at the first part that cannot
- * belong to a legal delta, so never more is held than the subscription has bytes.
+ * belong to a legal delta, so never more is held than a few times what the subscription has bytes.
  */
 export function addPart(
   assembly: Assembly | null,
@@ -45,7 +48,10 @@ export function addPart(
 ):
   | { readonly kind: "partial"; readonly assembly: Assembly }
   | { readonly kind: "whole"; readonly delta: Delta } {
-  const { head, chunks, dataBytes, end } = begun(assembly, part, limits);
+  const { head, chunks, dataBytes, end, ...before } = begun(assembly, part, limits);
+  const runCount = before.runCount + runsBegunIn(part, end);
+  const runsMax = limits.stretches + limits.bytes / bytesOfRunMin;
+  if (runCount > runsMax) bad(`it has more than the ${Math.floor(runsMax)} runs that may be in it`);
   checkRuns(part.runs, end, limits);
   const total = dataBytes + part.data.byteLength;
   if (total > head.totalBytes) bad(`it brings more than the ${head.totalBytes} bytes that it announced`);
@@ -57,7 +63,7 @@ export function addPart(
   }
   if (part.payloadBytes < partBytesMin) bad(`a part of ${part.payloadBytes} bytes is not its last`);
   const newEnd = part.runs.length === 0 ? end : part.runs.at(-2)! + part.runs.at(-1)!;
-  return { kind: "partial", assembly: { head, chunks: link, dataBytes: total, end: newEnd } };
+  return { kind: "partial", assembly: { head, chunks: link, dataBytes: total, runCount, end: newEnd } };
 }
 
 function begun(assembly: Assembly | null, part: DeltaPart, limits: DeltaLimits): Assembly {
@@ -70,7 +76,12 @@ function begun(assembly: Assembly | null, part: DeltaPart, limits: DeltaLimits):
   if (head.full && head.totalBytes !== limits.bytes) {
     bad(`it calls itself full with ${head.totalBytes} of ${limits.bytes} bytes`);
   }
-  return { head, chunks: null, dataBytes: 0, end: 0 };
+  return { head, chunks: null, dataBytes: 0, runCount: 0, end: 0 };
+}
+
+/** One that was cut at the end of the part before counts there. */
+function runsBegunIn({ head, runs }: DeltaPart, end: number): number {
+  return runs.length / 2 - (head === undefined && runs[0] === end ? 1 : 0);
 }
 
 function checkRuns(runs: Float64Array, end: number, limits: DeltaLimits): void {

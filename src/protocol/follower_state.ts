@@ -12,7 +12,7 @@ export interface FollowerConfig {
   readonly limits: Limits;
 }
 
-/** What the owner wants to follow. `bytes` and `inside` describe the same regions in bytes of the source image. */
+/** What the owner wants to follow. `bytes`, `stretches` and `inside` describe the same regions in bytes of the source image. */
 export interface SubscriptionRequest extends DeltaLimits {
   /** The owner's own number for it, the same on every link; the number on the wire is the session's affair. */
   readonly key: number;

@@ -19,6 +19,12 @@ export const payloadBytesMax = 262_144;
 /** A part of a delta or of a hash list that is not the last has at least this much payload: no flood of tiny parts. */
 export const partBytesMin = 32_768;
 
+/**
+ * A delta may have a run for each stretch of the subscription, and for so many of its bytes one more: what describes the runs, 16 bytes
+ * each, is then no more than what is subscribed.
+ */
+export const bytesOfRunMin = 16;
+
 /** Metadata in one delta, bytes of UTF-8 JSON. */
 export const metaBytesMax = 65_536;
 

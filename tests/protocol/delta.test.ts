@@ -67,6 +67,7 @@ function through(
   framer.limitPayload(payloadBytesMax);
   const limits = {
     bytes: image.length,
+    stretches: runs.length / 2,
     inside: (offset: number, bytes: number) => offset + bytes <= image.length,
   };
   const parts: DeltaPart[] = [];
@@ -229,6 +230,7 @@ describe("an illegal part", () => {
   test("cannot be assembled", () => {
     const limits = {
       bytes: 100,
+      stretches: 1,
       inside: (offset: number, bytes: number) => offset >= 10 && offset + bytes <= 110,
     };
     const add = (assembly: Assembly | null, about: Partial<DeltaPart>) =>
@@ -252,6 +254,22 @@ describe("an illegal part", () => {
     const full = headOf({ full: true, from: 0, totalBytes: 99 });
     expect(codeOf(() => add(null, { head: full, runs: runs(10, 99) }))).toBe("BAD_MESSAGE");
     expect(add(null, { head: { ...full, totalBytes: 100 }, runs: runs(10, 100) }).kind).toBe("whole");
+  });
+
+  test("is more runs than the subscription can need", () => {
+    const limits = { bytes: 160, stretches: 2, inside: () => true };
+    const add = (assembly: Assembly | null, about: Partial<DeltaPart>) =>
+      addPart(assembly, part(about), limits);
+    const cells = (first: number, count: number) =>
+      Float64Array.from({ length: 2 * count }, (_, i) => (i % 2 ? 1 : first + i));
+    const head = headOf({ totalBytes: 12 });
+    expect(add(null, { head, runs: cells(0, 12) }).kind).toBe("whole"); // one for each stretch, and for each 16 bytes
+    const more = headOf({ totalBytes: 13 });
+    expect(codeOf(() => add(null, { head: more, last: false, runs: cells(0, 13) }))).toBe("BAD_MESSAGE");
+    const begun = add(null, { head: more, last: false, runs: cells(0, 10) });
+    if (begun.kind !== "partial") throw new Error("not partial");
+    expect(codeOf(() => add(begun.assembly, { runs: cells(20, 3) }))).toBe("BAD_MESSAGE");
+    expect(add(begun.assembly, { runs: cells(19, 3) }).kind).toBe("whole"); // the first of them was cut
   });
 });
 

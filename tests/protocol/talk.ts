@@ -175,6 +175,7 @@ export const request: SubscriptionRequest = {
   maxRate: null,
   have: null,
   bytes: 10_000,
+  stretches: 1,
   inside: (offset, bytes) => offset + bytes <= 10_000,
 };
 

@@ -157,6 +157,7 @@ export class World {
       maxRate: null,
       have,
       bytes: range.bytes,
+      stretches: 1,
       inside,
     };
     this.tellFollower({ kind: "subscribe", request, now: this.now });
