@@ -255,6 +255,7 @@ export class Following implements LineOwner {
 
   /** What is too much for the moment is asked for again; other regions that cannot be had leave the ones before in force. */
   #refused(key: number, { code, message }: ProtocolFault): void {
+    if (this.shown?.key === key) this.shown.gaps.expect("reconnect");
     if (this.#asking.refused(code)) return;
     const text = `${this.#config.url} refuses what is asked of it: ${message}`;
     const error = new MemblastError("REFUSED", text, { reason: code });
@@ -267,9 +268,7 @@ export class Following implements LineOwner {
   }
 
   #askAgain(): void {
-    const subscription = this.#wanted ?? this.shown!;
-    if (subscription === this.shown) subscription.gaps.expect("reconnect");
-    this.#subscribe(subscription);
+    this.#subscribe(this.#wanted ?? this.shown!);
   }
 
   #report(report: FollowerReport): void {

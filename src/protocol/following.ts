@@ -128,20 +128,28 @@ function onRefused(state: FollowerOpen, message: ErrorMessage): OpenStep {
   const following = known(state, message.type, message.subscription!);
   if (following === null) return [state, []];
   const { id, request } = following;
+  const fault = remoteFault(message);
   if (following.stage === "live" && request.mode === "every" && message.code === "LIMIT") {
-    return onOverflow(state, following);
+    return onOverflow(state, following, fault);
   }
-  return [without(state, id), [{ kind: "refused", key: request.key, fault: remoteFault(message) }]];
+  return [without(state, id), [{ kind: "refused", key: request.key, fault }]];
 }
 
-/** Too slow for every commit: one delta for all that was missed, and then every one again. */
-function onOverflow(state: FollowerOpen, { id, request, received, mending }: LiveFollowing): OpenStep {
+/**
+ * Too slow for every commit: one delta for all that was missed, and then every one again. Where nothing at all has come since this was
+ * asked for, it would not help to ask at once: that is as good as a refusal.
+ */
+function onOverflow(state: FollowerOpen, following: LiveFollowing, fault: ProtocolFault): OpenStep {
+  const { id, request, received, mending } = following;
   const { key } = request;
   // What was being mended is not known to be what it should be.
   const version = mending === "none" ? received : null;
+  const report: FollowerAction = { kind: "report", report: { kind: "overflow", key, version } };
+  if (received === null || received === request.have?.version)
+    return [without(state, id), [{ kind: "refused", key, fault }, report]];
   const have = version === null ? null : { incarnation: state.incarnation, version };
-  const next = ask(without(state, id), { ...request, have }, mending === "none" ? "none" : "full");
-  return [next[0], [{ kind: "report", report: { kind: "overflow", key, version } }, ...next[1]]];
+  const [next, actions] = ask(without(state, id), { ...request, have }, mending === "none" ? "none" : "full");
+  return [next, [report, ...actions]];
 }
 
 function onRate(state: FollowerOpen, key: number, perSecond: number | null): OpenStep {

@@ -119,6 +119,31 @@ describe("subscribing", () => {
     expect(kinds(receive(following(), over))).toEqual(["refused"]);
   });
 
+  test("an overflow before anything has come is a refusal: to ask at once would not help", () => {
+    const over = (subscription: number): Message => ({
+      type: "ERROR",
+      code: "LIMIT",
+      text: "too much waits",
+      subscription,
+    });
+    const refused = [
+      { kind: "refused", key: 7, fault: { code: "LIMIT" } },
+      { kind: "report", report: { kind: "overflow", key: 7 } },
+    ];
+    const anew = asked({ mode: "every" });
+    receive(anew, answer());
+    expect(receive(anew, over(1))).toMatchObject(refused);
+    expect(anew.state.phase === "open" && anew.state.followings.size).toBe(0);
+    const resumed = asked({ mode: "every", have: { incarnation, version: 3 } });
+    receive(resumed, answer({ resumed: true }));
+    expect(receive(resumed, over(1))).toMatchObject(refused);
+    // what has once come does not help the next time
+    const again = following({ mode: "every" });
+    expect(kinds(receive(again, over(1)))).toEqual(["report", "send"]);
+    receive(again, answer({ id: 2, resumed: true }));
+    expect(receive(again, over(2))).toMatchObject(refused);
+  });
+
   test("an overflow in the midst of a repair begins with everything", () => {
     const talk = following({ mode: "every", verify: true });
     const broken = deltaIn(delta(talk, { from: 5, to: 6, root }, [8, 8]));
