@@ -2,6 +2,7 @@ import { parseMeta } from "../array/meta.ts";
 import type { Schema } from "../array/schema.ts";
 import { Pieces } from "../delta/pieces.ts";
 import { intersect, noRuns, normalise, type Runs } from "../delta/runs.ts";
+import { fail } from "../errors.ts";
 import type { ReplicaMemory } from "./replica.ts";
 
 /** A larger copy of what was there before is given back after each transaction. */
@@ -25,9 +26,10 @@ export class Image implements ReplicaMemory {
   #meta: Uint8Array = new Uint8Array(0);
   #newMeta: Uint8Array | null = null;
 
+  /** @throws NO_SPACE */
   constructor(schema: Schema) {
     this.schema = schema;
-    this.buffer = new ArrayBuffer(schema.imageBytes);
+    this.buffer = bufferOf(schema.imageBytes);
     this.#bytes = new Uint8Array(this.buffer);
   }
 
@@ -145,5 +147,13 @@ export class Image implements ReplicaMemory {
     this.#before.set(this.#bytes.subarray(offset, offset + length), this.#beforeBytes);
     this.#written.add(offset, this.#beforeBytes, length);
     this.#beforeBytes = end;
+  }
+}
+
+function bufferOf(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch (error) {
+    return fail("NO_SPACE", `There is no memory for arrays of ${bytes} bytes: follow less`, { bytes }, error);
   }
 }

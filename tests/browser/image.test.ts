@@ -1,7 +1,13 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema } from "../../src/array/schema.ts";
-import { normalise, totalBytes } from "../../src/delta/runs.ts";
+import { connect } from "../../src/browser/index.ts";
+import { noRuns, normalise, totalBytes } from "../../src/delta/runs.ts";
 import { Image } from "../../src/node/image.ts";
+import { Listening } from "../../src/node/listening.ts";
+import { parseStartOptions } from "../../src/node/options.ts";
+import type { Published } from "../../src/node/shadow.ts";
+import { realWorld } from "../../src/node/world.ts";
+import { codeOf, until } from "../node/until.ts";
 import { Random, seed } from "../transport/random.ts";
 
 setDefaultTimeout(30_000);
@@ -58,4 +64,48 @@ test("metadata goes with the commit, and back with the rollback", () => {
   image.setMetaJson(new Uint8Array(0));
   image.commit();
   expect(image.meta).toBeUndefined();
+});
+
+/** Arrays for which no page has the memory. */
+const vast = makeSchema(
+  Array.from({ length: 100 }, (_, i) => ({ name: `a${i}`, dtype: "u8", shape: [2 ** 32 - 64] })),
+);
+
+test("what there is no memory for is an error that says so", () => {
+  expect(() => new Image(vast)).toThrow(
+    expect.objectContaining({ code: "NO_SPACE", details: { bytes: vast.imageBytes } }),
+  );
+});
+
+test("and is not asked for again and again", async () => {
+  const nothing: Published = {
+    schema: vast,
+    incarnation: "1".repeat(32),
+    version: 0,
+    isSole: true,
+    beforeCommit: null,
+    changedSince: () => ({ version: 0, runs: noRuns }),
+    isMetaNewer: () => false,
+    metaJson: () => new Uint8Array(0),
+    gather() {},
+    advance() {},
+  };
+  let links = 0;
+  const owner = {
+    onReport() {},
+    onOverflow() {},
+    onCrowded() {},
+    onError() {},
+    onClosed: () => void links++,
+  };
+  const config = parseStartOptions({ listen: "ws://127.0.0.1:0", shape: [1] });
+  const listening = new Listening(nothing, { name: "s", id: "5".repeat(32) }, config, realWorld, owner);
+  await listening.open();
+  const client = connect(listening.addresses[0]!, { reconnect: { minMs: 1, maxMs: 2 } });
+  expect(await codeOf(() => client.ready)).toBe("NO_SPACE");
+  expect(client.state).toBe("closed");
+  await until(() => listening.links.size === 0, "the end of the link");
+  await Bun.sleep(20);
+  expect(links).toBe(1);
+  listening.shut();
 });
