@@ -1,7 +1,7 @@
 import { fail } from "../errors.ts";
 import type { ArraySpec, Schema } from "./schema.ts";
 
-/** Longest name of an array that still has a companion: the wire knows names of 128 characters. */
+/** Longest name of an array that still has a companion, whose own name may have 128 characters. */
 const nameCharactersMax = 120;
 const suffix = "@stamps";
 

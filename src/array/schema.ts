@@ -36,13 +36,17 @@ export const arrayBytesMax = 2 ** 32;
 export const imageBytesMax = 2 ** 48;
 export const metaBytesMin = 8;
 export const metaBytesLimit = 16 * 2 ** 20;
+/** Longest name of an array, and of anything else that travels: what could not be asked for by its name is not to be had. */
+export const nameCharactersMax = 128;
 /** Longest JSON text of a schema that is looked at; 4,096 arrays with the longest names and shapes fit. */
 export const schemaTextMax = 2 * 2 ** 20;
 
 /** Changes are known by blocks: the smallest one, and how many of them an image has at most before they become larger. */
 const blockBytesMin = 64;
 const blocksMax = 2 ** 20;
-const namePattern = /^([A-Za-z0-9_.:-]{1,255}|[A-Za-z0-9_.:-]{0,120}@stamps|@meta)$/;
+const namePattern = new RegExp(
+  `^([A-Za-z0-9_.:-]{1,${nameCharactersMax}}|[A-Za-z0-9_.:-]{0,120}@stamps|@meta)$`,
+);
 
 /**
  * Lays out the arrays. Throws INVALID_NAME, INVALID_DTYPE, INVALID_SHAPE, INVALID_OPTION (too many arrays,
@@ -185,7 +189,7 @@ function place({ name, dtype, shape }: ArraySpec, offset: number): ArraySchema {
   if (name !== null && (typeof name !== "string" || !namePattern.test(name))) {
     fail(
       "INVALID_NAME",
-      `an array's name is 1 to 255 letters, digits and _ . : - , not ${JSON.stringify(name)}`,
+      `an array's name is 1 to ${nameCharactersMax} letters, digits and _ . : - , not ${JSON.stringify(name)}`,
     );
   }
   checkDtype(dtype);

@@ -1,5 +1,6 @@
 import type { Dtype, TypedArray } from "../array/dtype.ts";
 import type { NdArray } from "../array/ndarray.ts";
+import { nameCharactersMax } from "../array/schema.ts";
 import { fail } from "../errors.ts";
 import { inputField } from "./graph.ts";
 import { fields, join, messageField, text } from "./protobuf.ts";
@@ -72,13 +73,16 @@ function openGraph(
   return [...kept, ...added.flatMap((weight) => inputField(graphInput, weight))];
 }
 
+/** For a number where two names become one, and for the stamps of a mesh. */
+const roomBehindName = 16;
+
 /** Undefined for what cannot be an array: an element type that we do not have, no elements, no name. */
 function asWeight(
   { name, dtype, shape }: StoredTensor,
   taken: readonly Weight[],
 ): Omit<Weight, "data"> | undefined {
   if (dtype === undefined || name === "" || shape.some((size) => size < 1)) return undefined;
-  const array = name.replace(/[^A-Za-z0-9_.:-]/g, "_").slice(0, 240);
+  const array = name.replace(/[^A-Za-z0-9_.:-]/g, "_").slice(0, nameCharactersMax - roomBehindName);
   const isTaken = (wanted: string) => taken.some((weight) => weight.array === wanted);
   let free = array;
   for (let i = 2; isTaken(free); i++) free = `${array}:${i}`;

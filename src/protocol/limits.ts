@@ -3,6 +3,7 @@
  * are a node's own choice, and a publisher tells them in WELCOME.
  */
 
+export { nameCharactersMax } from "../array/schema.ts";
 export { hashBytes, leafBytes } from "../integrity/merkle.ts";
 
 /** The newest protocol this code speaks: [major, minor]. Majors must be equal, minors need not. */
@@ -32,7 +33,6 @@ export const metaBytesMax = 65_536;
 export const noticePayloadBytesMax = 8_192;
 /** Characters of a text meant for people; longer ones are cut. */
 export const textCharactersMax = 1_024;
-export const nameCharactersMax = 128;
 export const featuresMax = 32;
 export const dimensionsMax = 8;
 

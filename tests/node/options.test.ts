@@ -2,6 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "../../src/browser/index.ts";
 import { type MemblastError, start, type StartOptions, type Update } from "../../src/index.ts";
 import { certificates } from "../transport/certificates.ts";
 import { until } from "./until.ts";
@@ -42,6 +43,7 @@ const wrong: [options: object, says: RegExp][] = [
     /maps make array "part" both \[3\] and \[2\]/,
   ],
   [{ arrays: { "a@stamps": { shape: [1] } } }, /^INVALID_NAME .*cannot end so/],
+  [{ listen: 0, arrays: { ["a".repeat(129)]: { shape: [1] } } }, /^INVALID_NAME .*1 to 128 letters/],
   [{ mesh: true, arrays: { ["a".repeat(121)]: { shape: [1] } } }, /^INVALID_NAME .*120 characters/],
 ];
 
@@ -96,6 +98,22 @@ for (const [options, says] of wrong)
   test(`start() says what is wrong with ${JSON.stringify(options).slice(0, 110)}`, async () => {
     expect(await refusal(options)).toMatch(says);
   });
+
+test.each([
+  [false, 128],
+  [true, 120],
+])("the longest name of an array can be followed (mesh: %p, %i characters)", async (mesh, length) => {
+  const name = "n".repeat(length);
+  const arrays = { [name]: { shape: [3] } };
+  await using server = await start("s", { listen: [0, "ws://127.0.0.1:0/"], mesh, arrays });
+  server.write((_, tx) => tx.array(name).set(1, 5));
+  await using node = await start("f", { server: server.addresses[0]!, mesh });
+  await node.ready;
+  expect(node.ndarray(name).get(1)).toBe(5);
+  using client = connect(server.addresses[1]!);
+  await client.ready;
+  expect(client.ndarray(name).get(1)).toBe(5);
+});
 
 test("a signal calls off the wait for a server that is not there", async () => {
   const reason = new Error("not today");

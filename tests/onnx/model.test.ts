@@ -142,7 +142,7 @@ describe("modelWithInputs", () => {
         "_conv_weight:2",
         "conv_weight",
         "conv_weight:2",
-        "_".repeat(240),
+        "_".repeat(112),
         "onnx::MatMul_12",
       ],
     ]);
