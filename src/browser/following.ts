@@ -101,13 +101,13 @@ export class Following implements LineOwner {
     const waiter = Promise.withResolvers<void>();
     const wanted = this.schema && this.#subscription(this.schema, regions);
     this.#regions = regions;
+    this.#waiting.push(waiter);
     if (wanted) {
       const before = this.#wanted ?? this.shown;
       this.#wanted = wanted;
       if (before) this.#step({ kind: "unsubscribe", key: before.key, now: this.#world.now() });
       this.#subscribe(wanted);
     }
-    this.#waiting.push(waiter);
     return waiter.promise;
   }
 
@@ -207,6 +207,7 @@ export class Following implements LineOwner {
     const subscription = this.#wanted ?? this.shown!;
     subscription.gaps.expect("reconnect");
     this.#subscribe(subscription);
+    if (this.#line.isClosed) return; // it was too much to be asked for
     this.#line.welcomed();
     this.#owner.onConnect();
   }

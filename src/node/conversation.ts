@@ -3,6 +3,7 @@ import type { Crc32c } from "../protocol/crc32c.ts";
 import { encodeMessage } from "../protocol/encode.ts";
 import { ProtocolFault } from "../protocol/fault.ts";
 import { Framer } from "../protocol/framer.ts";
+import type { Message } from "../protocol/messages.ts";
 import type { CloseCause, LinkAction, LinkEvent } from "../protocol/session.ts";
 import { asError } from "../transport/failure.ts";
 import type { Link, LinkHandler } from "../transport/link.ts";
@@ -44,6 +45,8 @@ export class Conversation<
   isBlocked = false;
   /** Whether the handshake was completed, also after the end. */
   hasOpened = false;
+  /** Whether it ended over something to be said that does not fit a frame. */
+  isUnsayable = false;
   sentBytes = 0;
   receivedBytes = 0;
   readonly #session: Session<State, Event | LinkEvent, Action | LinkAction>;
@@ -140,9 +143,7 @@ export class Conversation<
   #perform(action: Action | LinkAction): void {
     switch (action.kind) {
       case "send":
-        return this.write(
-          encodeMessage(this.#session.crc32c, (action as LinkAction & { kind: "send" }).message),
-        );
+        return this.write(this.#encode((action as LinkAction & { kind: "send" }).message));
       case "frameLimit":
         return this.#framer.limitPayload((action as LinkAction & { kind: "frameLimit" }).payloadBytesMax);
       case "close":
@@ -150,6 +151,15 @@ export class Conversation<
         return this.#end();
       default:
         return this.#owner.perform(action as Performed<Action>);
+    }
+  }
+
+  #encode(message: Message): Uint8Array[] {
+    try {
+      return encodeMessage(this.#session.crc32c, message);
+    } catch (error) {
+      this.isUnsayable = true;
+      throw error;
     }
   }
 

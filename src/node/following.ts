@@ -222,6 +222,7 @@ export class Following implements LineOwner {
     }
     this.#gaps.expect("reconnect");
     this.#subscribe();
+    if (this.#line.isClosed) return; // it was too much to be asked for
     this.#line.welcomed();
     this.#owner.onConnect(this);
   }
@@ -248,7 +249,9 @@ export class Following implements LineOwner {
   /** What is too much for the moment is asked for again. */
   #refused({ code, message }: ProtocolFault): void {
     if (this.#asking.refused(code)) return;
-    const text = `${this.server.key} refuses what is asked of it: ${message}`;
+    const hint =
+      code === "UNSUPPORTED" && this.#staging ? " In a mesh a map counts twice, for its stamps." : "";
+    const text = `${this.server.key} refuses what is asked of it: ${message}${hint}`;
     this.onHopeless(new MemblastError("REFUSED", text, { reason: code }));
   }
 

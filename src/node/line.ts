@@ -123,14 +123,16 @@ export class Line implements ConversationOwner<FollowerEvent, FollowerAction> {
   drained(): void {}
 
   closed(cause: CloseCause): void {
-    const { cutBy, failure } = this.#conversation!;
+    const { cutBy, failure, isUnsayable } = this.#conversation!;
     this.#past = this.traffic;
     this.#conversation = null;
     const isWelcome = this.#isWelcome;
     this.#isWelcome = false;
     this.#owner.onEnd();
-    if (failure && isWelcome) this.#owner.onError(failure);
+    const isHopeless = failure !== null && isUnsayable; // the next link would end over the same
+    if (failure && isWelcome && !isHopeless) this.#owner.onError(failure);
     if (isWelcome) this.#owner.onDisconnect(causeText(cause, cutBy));
+    if (isHopeless) return this.#owner.onHopeless(failure);
     const ending = endingOf(cause, this.#target.key, isWelcome, cutBy);
     if (ending.kind === "giveUp") this.#owner.onHopeless(ending.error);
     else this.#lost(ending.afterMs, isWelcome ? ending.error : (failure ?? ending.error));

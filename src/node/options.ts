@@ -12,6 +12,7 @@ import { listenTls, type TlsOptions, tryCredentials } from "../transport/tls.ts"
 import { isHost, isOrigin } from "../transport/upgrade.ts";
 import { refuseOptions } from "./complaint.ts";
 import { tlsOption } from "./credentials.ts";
+import { refuseContradictions } from "./contradiction.ts";
 import { type Pace, paceOf, paceOptions } from "./pace.ts";
 import { type Backoff, backoffOf, defaultBackoff, waitMsMax } from "./reconnect.ts";
 import { type Key, Keyring, Secret, secretOption, secretsOption } from "./secrets.ts";
@@ -189,6 +190,7 @@ export function parseStartOptions(given: unknown): NodeConfig {
   const parsed = startOptions.safeParse(given ?? {});
   if (!parsed.success) refuseOptions("start()", parsed.error);
   const options = parsed.data;
+  refuseContradictions(options);
   const dtype = (options.dtype ?? "f64") as Dtype;
   const listen = asList(options.listen).map(parseAddress);
   if (listen.some(isTls)) listenTls(options.tls);
@@ -199,8 +201,6 @@ export function parseStartOptions(given: unknown): NodeConfig {
   );
   const sharing = parseSharing(options);
   const arrays = arraySpecs(options, dtype, servers);
-  if (options.maps && servers.length === 0)
-    fail("INVALID_OPTION", "start(): maps say what to follow, but there is no server", { path: ["maps"] });
   if (arrays.length === 0 && servers.length === 0)
     fail("INVALID_OPTION", "start(): say what to hold: shape, arrays, or a server to take them from");
   const { checkHash, metaBytesMax, heartbeatMs, connectionsMax, tls } = options;
@@ -225,9 +225,10 @@ export function parseStartOptions(given: unknown): NodeConfig {
   });
 }
 
-type Parsed = z.output<typeof startOptions>;
+/** Each of them as it should be by itself. */
+export type ParsedOptions = z.output<typeof startOptions>;
 type MapOption = z.output<typeof mapOption>;
-type FollowingOptions = Pick<Parsed, keyof typeof followingOptions>;
+type FollowingOptions = Pick<ParsedOptions, keyof typeof followingOptions>;
 
 function asList<T>(value: T | T[] | undefined): T[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
@@ -284,7 +285,7 @@ function parseMap(map: MapOption): RegionLink {
 }
 
 /** The main array, the named ones, and those that only a map names: they are as large as what lands in them. */
-function arraySpecs(options: Parsed, dtype: Dtype, servers: readonly ServerConfig[]): ArraySpec[] {
+function arraySpecs(options: ParsedOptions, dtype: Dtype, servers: readonly ServerConfig[]): ArraySpec[] {
   const specs = new Map<string | null, ArraySpec>();
   if (options.shape !== undefined)
     specs.set(null, { name: null, dtype, shape: options.shape as readonly number[] });

@@ -66,6 +66,8 @@ export interface FollowerOpen {
   readonly phase: "open";
   readonly config: FollowerConfig;
   readonly incarnation: string;
+  /** What the publisher gives one link. */
+  readonly limits: WelcomeMessage["limits"];
   readonly vitals: Vitals;
   /** By number on the wire. */
   readonly followings: ReadonlyMap<number, Following>;
@@ -143,7 +145,7 @@ export type FollowerAction =
       readonly version: number;
       readonly reason: string | null;
     }
-  /** The subscription has ended, or never began; the link goes on. */
+  /** The subscription has ended, or never began, because the publisher said so or this side knew that it would; the link goes on. */
   | { readonly kind: "refused"; readonly key: number; readonly fault: ProtocolFault }
   /**
    * Make one commit of it and answer with `applied`. It starts from what this key was brought to before, is full, or is

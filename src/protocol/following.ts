@@ -11,6 +11,7 @@ import type {
   LiveFollowing,
   SubscriptionRequest,
 } from "./follower_state.ts";
+import { encodeJson } from "./handshake.ts";
 import { hashBytes, payloadBytesMax } from "./limits.ts";
 import type { ErrorMessage, Frame, HashesMessage, SubscribedMessage, SubscribeMessage } from "./messages.ts";
 import type { DeltaHead, DeltaPart } from "./part.ts";
@@ -94,8 +95,35 @@ function ask(state: FollowerOpen, request: SubscriptionRequest, mending: "none" 
   const id = state.lastId + 1;
   const { regions, mode, verify, maxRate, have } = request;
   const message: SubscribeMessage = { type: "SUBSCRIBE", id, regions, mode, verify, maxRate, have };
+  const fault = objectionTo(message, request, state);
+  if (fault !== null) return [state, [{ kind: "refused", key: request.key, fault }]];
   const next = put({ ...state, lastId: id }, { stage: "asked", id, request, mending });
   return [next, [{ kind: "send", message }]];
+}
+
+/** What the publisher has told that it will not give, or what one frame cannot hold, is not asked for: it would be for ever. */
+function objectionTo(
+  message: SubscribeMessage,
+  { bytes }: SubscriptionRequest,
+  { limits }: FollowerOpen,
+): ProtocolFault | null {
+  const { length } = message.regions;
+  if (length > limits.regionsMax)
+    return tooMuch(`${length} regions, and one subscription has at most ${limits.regionsMax}`);
+  if (bytes > limits.subscriptionBytesMax)
+    return tooMuch(`${bytes} bytes, and one subscription has at most ${limits.subscriptionBytesMax}`);
+  const requestBytes = encodeJson(message).byteLength;
+  if (requestBytes <= payloadBytesMax) return null;
+  return tooMuch(
+    `${length} regions, which take ${requestBytes} bytes to name, and a request has at most ${payloadBytesMax}`,
+  );
+}
+
+function tooMuch(text: string): ProtocolFault {
+  return new ProtocolFault(
+    "UNSUPPORTED",
+    `${text}: follow fewer, or larger ones, or arrays with shorter names.`,
+  );
 }
 
 function onSubscribed(state: FollowerOpen, message: SubscribedMessage): OpenStep {

@@ -95,7 +95,7 @@ function onWelcome(state: AwaitingWelcome, message: WelcomeMessage, now: number)
   const vitals = { life: heartbeat(heartbeatMs, now), outlet };
   const welcome = { node, nodeId, protocol, features, incarnation, version, schema, heartbeatMs, limits };
   return [
-    { phase: "open", config, incarnation, vitals, followings: new Map(), lastId: 0 },
+    { phase: "open", config, incarnation, limits, vitals, followings: new Map(), lastId: 0 },
     [{ kind: "welcome", welcome }],
   ];
 }

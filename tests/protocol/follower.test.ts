@@ -104,6 +104,27 @@ describe("subscribing", () => {
     expect(sent(talk.done).at(-1)).toMatchObject({ type: "SUBSCRIBE", id: 2 });
   });
 
+  test("what could not be had, or not even be named in one frame, is not asked for", () => {
+    const named = (count: number, characters: number) =>
+      Array.from({ length: count }, () => ({ array: "n".repeat(characters), start: [0], shape: [1] }));
+    for (const [about, says] of [
+      [{ regions: named(5001, 1) }, "5001 regions, and one subscription has at most 5000"],
+      [{ bytes: 2 ** 40 + 1 }, "1099511627777 bytes, and one subscription has at most 1099511627776"],
+      [
+        { regions: named(3500, 40) },
+        "3500 regions, which take 269578 bytes to name, and a request has at most 262144",
+      ],
+    ] as const) {
+      const talk = asked(about);
+      expect(talk.done.at(-1)).toMatchObject({ kind: "refused", key: 7, fault: { code: "UNSUPPORTED" } });
+      expect(talk.done.at(-1)).toHaveProperty("fault.message", expect.stringContaining(says));
+      expect(sent(talk.done).at(-1)!.type).not.toBe("SUBSCRIBE");
+      talk.tell({ kind: "subscribe", request, now: 0 }); // the key is free
+      expect(sent(talk.done).at(-1)).toMatchObject({ type: "SUBSCRIBE", id: 1 });
+    }
+    expect(sent(asked({ regions: named(5000, 1), bytes: 2 ** 40 }).done).at(-1)!.type).toBe("SUBSCRIBE");
+  });
+
   test("in the mode every, an overflow leads to the same again from what has arrived whole", () => {
     const talk = following({ mode: "every" });
     delta(talk, { from: 5, to: 6 }); // only the metadata changed, or nothing

@@ -149,12 +149,14 @@ export function openFollower(config: Partial<FollowerConfig> = {}): FollowerTalk
     features: [],
   };
   talk.tell({ kind: "frame", frame: frameOf({ type: "CHALLENGE", ...about }), now: 0 });
-  const limits = { subscriptionsMax: 9, regionsMax: 9, subscriptionBytesMax: 9 };
-  const welcome = { incarnation, version: 5, schema: "{}", heartbeatMs: 5000, limits };
+  const welcome = { incarnation, version: 5, schema: "{}", heartbeatMs: 5000, limits: welcomeLimits };
   talk.tell({ kind: "frame", frame: frameOf({ type: "WELCOME", ...welcome }), now: 0 });
   if (talk.state.phase !== "open") throw new Error("the follower is not open");
   return talk;
 }
+
+/** What the publisher of {@link openFollower} gives. */
+export const welcomeLimits = { subscriptionsMax: 9, regionsMax: 5000, subscriptionBytesMax: 2 ** 40 };
 
 export const ask: SubscribeMessage = {
   type: "SUBSCRIBE",
