@@ -22,13 +22,15 @@ export interface ClientEvents {
   mismatch: { readonly source: string; readonly version: number };
   /** In the mode "every" the node sent several versions as one. */
   conflated: Conflation;
-  /** What went wrong without anybody waiting for it; only the first failure of an outage. */
+  /** What went wrong without anybody waiting for it; of an outage once for each reason, not at each attempt. */
   error: MemblastError;
 }
 
 /** Counted since the client was made, over all its links. */
 export interface ClientStats {
   readonly connected: boolean;
+  /** While it is not connected: why the last link ended or the last attempt failed. Null where nothing has failed. */
+  readonly reason: string | null;
   readonly connects: number;
   readonly sentBytes: number;
   readonly receivedBytes: number;
@@ -131,8 +133,9 @@ export class Client implements Disposable {
   }
 
   stats(): ClientStats {
-    const { counters, traffic, roundTripMs } = this.#following;
-    return { connected: this.state === "live", ...counters, ...traffic, roundTripMs };
+    const { counters, traffic, roundTripMs, outage } = this.#following;
+    const connected = this.state === "live";
+    return { connected, reason: connected ? null : outage, ...counters, ...traffic, roundTripMs };
   }
 
   /** Calls `handler` after every update, also one that only brings a newer version. The result takes it away again. */

@@ -126,6 +126,11 @@ export class Following implements LineOwner {
     return this.#line.isLinked;
   }
 
+  /** Why there is no link that has brought anything; null: there is one, or nothing has failed yet. */
+  get outage(): string | null {
+    return this.#line.outage;
+  }
+
   get traffic(): { sentBytes: number; receivedBytes: number } {
     return this.#line.traffic;
   }

@@ -1,10 +1,11 @@
-import { MemblastError } from "../errors.ts";
+import type { ErrorCode, MemblastError } from "../errors.ts";
 import type { Crc32c } from "../protocol/crc32c.ts";
 import { hexOf } from "../protocol/cursor.ts";
 import { followerDeadline, stepFollower } from "../protocol/follower.ts";
 import type { FollowerAction, FollowerEvent, FollowerState } from "../protocol/follower_state.ts";
 import type { CloseCause, LinkAction } from "../protocol/session.ts";
 import type { Address } from "../transport/address.ts";
+import type { ConnectReason } from "../transport/failure.ts";
 import type { TlsOptions } from "../transport/tls.ts";
 import { causeText, Conversation, type ConversationOwner } from "./conversation.ts";
 import { endingOf } from "./ending.ts";
@@ -35,6 +36,13 @@ export interface LineOwner {
   onHopeless(error: MemblastError): void;
 }
 
+/** After an end that was told, it is no news that nobody is there. */
+const absences: readonly ConnectReason[] = ["refused", "timeout", "unknown host", "unreachable"];
+
+function keyOf(code: ErrorCode, reason: unknown): string {
+  return `${code} ${String(reason)}`;
+}
+
 /** A follower's way to one server: one link at a time, and after every loss another one, until it is closed. */
 export class Line implements ConversationOwner<FollowerEvent, FollowerAction> {
   readonly #target: LineTarget;
@@ -45,6 +53,10 @@ export class Line implements ConversationOwner<FollowerEvent, FollowerAction> {
   /** Bytes of links that are gone. */
   #past = { sentBytes: 0, receivedBytes: 0 };
   #failures = 0;
+  /** What was told of this outage. */
+  readonly #told = new Set<string>();
+  /** Why the last link ended or the last attempt failed; null: something has come since. */
+  outage: string | null = null;
   #isWelcome = false;
   #cancelRetry: (() => void) | null = null;
   isClosed = false;
@@ -110,6 +122,8 @@ export class Line implements ConversationOwner<FollowerEvent, FollowerAction> {
   /** It has brought something. Not before: a line that never does is to be tried less and less often. */
   succeeded(): void {
     this.#failures = 0;
+    this.#told.clear();
+    this.outage = null;
   }
 
   opened(): FollowerEvent {
@@ -130,18 +144,33 @@ export class Line implements ConversationOwner<FollowerEvent, FollowerAction> {
     this.#isWelcome = false;
     this.#owner.onEnd();
     const isHopeless = failure !== null && isUnsayable; // the next link would end over the same
-    if (failure && isWelcome && !isHopeless) this.#owner.onError(failure);
-    if (isWelcome) this.#owner.onDisconnect(causeText(cause, cutBy));
+    if (failure && isWelcome && !isHopeless) this.#tell(failure);
+    if (isWelcome) this.#disconnected(causeText(cause, cutBy));
     if (isHopeless) return this.#owner.onHopeless(failure);
     const ending = endingOf(cause, this.#target.key, isWelcome, cutBy);
     if (ending.kind === "giveUp") this.#owner.onHopeless(ending.error);
     else this.#lost(ending.afterMs, isWelcome ? ending.error : (failure ?? ending.error));
   }
 
-  /** Tells of the first failure of an outage, not of each, and tries again later. */
+  #disconnected(reason: string): void {
+    this.outage = reason;
+    for (const absence of absences) this.#told.add(keyOf("CONNECT_FAILED", absence));
+    this.#owner.onDisconnect(reason);
+  }
+
+  /** Once in an outage for each reason that there is, not at each attempt. */
+  #tell(error: MemblastError): void {
+    this.outage = error.message;
+    const key = keyOf(error.code, error.details.reason);
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    this.#owner.onError(error);
+  }
+
+  /** Tries again later. */
   #lost(afterMs: number, error: MemblastError | null): void {
     if (this.isClosed) return;
-    if (error && this.#failures === 0) this.#owner.onError(error);
+    if (error) this.#tell(error);
     // The jitter comes on top: a server that asks for a pause does not want all of them back at one moment.
     const wait = afterMs + backoffMs(this.#target.backoff, this.#failures++, this.#world.random);
     this.#cancelRetry = this.#world.after(wait, () => this.connect());

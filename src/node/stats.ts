@@ -9,8 +9,9 @@ export interface LinkStats {
   readonly address: string;
   /** The secret that let the follower in; null where none is asked for. */
   readonly key: string | null;
-  /** "given up": a server that this node does not follow any more, because trying again is of no use; `reason` says why. */
+  /** "given up": a server that this node does not follow any more, because trying again is of no use. */
   readonly state: "connecting" | "live" | "given up";
+  /** "out": why it was given up; while "connecting", why the last link ended or the last attempt failed. Null where nothing has failed. */
   readonly reason: string | null;
   /** Whether `state` is "live". */
   readonly connected: boolean;
@@ -112,14 +113,14 @@ export function publishingStats(link: Publishing): LinkStats {
 
 export function followingStats(link: Following): LinkStats {
   const { deltas, mismatches, overflows, roundTripMs } = link.counters;
-  const { isConnected: connected, givenUp } = link;
+  const { isConnected: connected, givenUp, outage } = link;
   return {
     direction: "out",
     peer: link.peer,
     address: link.server.key,
     key: link.server.secret?.keyId ?? null,
     state: givenUp ? "given up" : connected ? "live" : "connecting",
-    reason: givenUp?.message ?? null,
+    reason: givenUp?.message ?? (connected ? null : outage),
     connected,
     version: link.hasState ? link.version : null,
     ...link.traffic,

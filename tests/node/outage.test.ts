@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "../../src/browser/index.ts";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
+import { certificates } from "../transport/certificates.ts";
 import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
@@ -105,4 +106,29 @@ describe("a link that ends before the server has told what it has", () => {
     expect(told.words.slice(-2)).toEqual(["disconnect", "connect"]);
     expect(told.words.filter((word) => word === "connect").length).toBeLessThanOrEqual(2);
   });
+});
+
+test("what changes in an outage is told: nobody there, then somebody untrusted; and stats() say which it is", async () => {
+  await using before = await start("s", { listen: 0, shape: [4] });
+  const listen = `tls:${before.addresses[0]}`;
+  await before.close();
+  await using node = await start("f", { server: listen, shape: [4], ...fast });
+  const { errors } = hear(node);
+  const link = () => node.stats().links[0]!;
+  expect(link()).toMatchObject({ state: "connecting", reason: null });
+  await until(() => errors.length === 1, "nobody there");
+  expect(link()).toMatchObject({ state: "connecting", reason: errors[0]!.message });
+  await using server = await start("s", { listen, shape: [4], tls: certificates.selfSigned });
+  hear(server);
+  await until(() => errors.length === 2, "somebody untrusted");
+  expect(errors.map(({ details }) => details.reason)).toEqual(["refused", "tls"]);
+  expect(link()).toMatchObject({ state: "connecting", reason: errors[1]!.message });
+  await using trusting = await start("g", {
+    server: listen,
+    shape: [4],
+    tls: { ca: certificates.selfSigned.cert },
+    ...fast,
+  });
+  await trusting.ready;
+  expect(trusting.stats().links[0]).toMatchObject({ state: "live", reason: null });
 });

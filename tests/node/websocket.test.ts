@@ -84,8 +84,9 @@ describe("over WebSockets", () => {
     expect(errors.map((error) => error.code)).toEqual([code]);
     expect(errors[0]).toMatchObject({ details: { reason: "upgrade", status } });
     expect(errors[0]!.message).toContain("Not you, for the 1th time");
-    const [link] = node.stats().links;
-    expect([link!.state, link!.reason]).toEqual([state, state === "given up" ? errors[0]!.message : null]);
+    expect(node.stats().links).toMatchObject([
+      { state, reason: expect.stringContaining("Not you, for the") },
+    ]);
   });
 
   test("a follower that is stopped costs next to nothing, and gets one consistent delta when it wakes", async () => {
