@@ -20,7 +20,7 @@ export interface ClientEvents {
   disconnect: LinkEvent & { readonly reason: string };
   /** What the node sent does not give the root it announced; a repair is under way. */
   mismatch: { readonly source: string; readonly version: number };
-  /** In the mode "every" the node sent several versions as one. */
+  /** In the mode "every" the node sent several versions as one, or has begun anew. */
   conflated: Conflation;
   /** What went wrong without anybody waiting for it; of an outage once for each reason, not at each attempt. */
   error: MemblastError;

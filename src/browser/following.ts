@@ -110,7 +110,10 @@ export class Following implements LineOwner {
     if (wanted) {
       const before = this.#wanted ?? this.shown;
       this.#wanted = wanted;
-      if (before) this.#step({ kind: "unsubscribe", key: before.key, now: this.#world.now() });
+      if (before) {
+        wanted.gaps.takeOver(before.gaps);
+        this.#step({ kind: "unsubscribe", key: before.key, now: this.#world.now() });
+      }
       this.#subscribe(wanted);
     }
     return waiter.promise;
@@ -203,18 +206,27 @@ export class Following implements LineOwner {
         const schema = schemaFromJson(welcome.schema);
         this.#wanted = this.#subscription(schema, this.#regions);
         this.schema = schema;
-      } else if (welcome.incarnation !== before.incarnation) this.shown?.replica.forgetVersion();
+      }
     } catch (error) {
       if (!(error instanceof MemblastError)) throw error;
       return this.onHopeless(error);
     }
     this.welcome = welcome;
+    if (welcome.incarnation !== before?.incarnation) this.#beginAnew();
     const subscription = this.#wanted ?? this.shown!;
     subscription.gaps.expect("reconnect");
     this.#subscribe(subscription);
     if (this.#line.isClosed) return; // it was too much to be asked for
     this.#line.welcomed();
     this.#owner.onConnect();
+  }
+
+  /** Versions of another incarnation cannot be compared with what was there. */
+  #beginAnew(): void {
+    if (!this.shown) return;
+    if (this.shown.replica.hasState) this.shown.gaps.expect("restart");
+    this.shown.replica.forgetVersion();
+    this.#wanted?.gaps.takeOver(this.shown.gaps);
   }
 
   #subscribed({ key, resumed, version }: Extract<FollowerAction, { kind: "subscribed" }>): void {

@@ -16,8 +16,12 @@ export interface Conflation {
   /** What this node had, and what the delta brought it to. What was committed in between was not seen by itself. */
   readonly from: number;
   readonly version: number;
-  /** The link had been lost; this node was too slow for all that the server may keep; or something had to be repaired. */
-  readonly cause: "reconnect" | "overflow" | "mismatch";
+  /**
+   * "reconnect": the link had been lost. "overflow": this node was too slow for all that the server may keep. "mismatch": something had to be
+   * repaired. "restart": the server has begun anew, and all it has came as one, which may be less than this node had. It counts its versions
+   * from the beginning again, so `from` is 0, and how much was missed of what it had before is not known.
+   */
+  readonly cause: "reconnect" | "overflow" | "mismatch" | "restart";
 }
 
 /** In the mode "every", a follower that was too slow. */
@@ -43,7 +47,7 @@ export interface NodeEvents {
   disconnect: LinkEvent & { readonly reason: string };
   /** What a server sent does not give the root it announced; a repair is under way. */
   mismatch: { readonly source: string; readonly version: number };
-  /** A server that is followed in the mode "every" sent several versions as one. */
+  /** A server that is followed in the mode "every" sent several versions as one, or has begun anew. */
   conflated: Conflation;
   /** A follower in the mode "every" did not take what this node had for it, and gets it as one. */
   overflow: Overflow;

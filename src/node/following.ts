@@ -262,6 +262,7 @@ export class Following implements LineOwner {
 
   /** The replica goes on where the server is the one it was; another incarnation or schema starts anew. */
   #prepare(welcome: Welcome): void {
+    if (this.hasState && welcome.incarnation !== this.#incarnation) this.#gaps.expect("restart");
     if (this.#replica && welcome.schema === this.#schemaText) {
       if (welcome.incarnation !== this.#incarnation) this.#replica.forgetVersion();
     } else {

@@ -14,8 +14,14 @@ export class Gaps {
     this.#mode = mode;
   }
 
+  /** A restart is told of, whatever else happens until the new state comes. */
   expect(cause: Cause): void {
-    this.#cause = cause;
+    if (this.#cause !== "restart") this.#cause = cause;
+  }
+
+  /** It takes the place of another subscription, which has not told of a restart yet. */
+  takeOver(other: Gaps): void {
+    if (other.#cause === "restart") this.expect("restart");
   }
 
   /** Nothing was missed. */
@@ -23,12 +29,13 @@ export class Gaps {
     this.#cause = null;
   }
 
-  /** What to tell of a delta that was applied to `from`; null: of nothing, or `from` is null because there was no state before. */
+  /** What to tell of a delta that was applied to `from`, null where there was no state of this incarnation; null: of nothing. */
   after(from: number | null, { to: version, ...delta }: Delta): Omit<Conflation, "source"> | null {
     // While something is mended, deltas do not agree, or do by chance, as often as they come; the repair has all that was committed.
     const isMending = delta.repair || (!delta.full && delta.from !== from);
     const cause = this.#cause ?? (isMending ? "mismatch" : null);
     this.#cause = null;
+    if (cause === "restart" && this.#mode === "every") return { from: 0, version, cause };
     if (cause === null || this.#mode !== "every" || from === null || version - from <= 1) return null;
     return { from, version, cause };
   }

@@ -106,6 +106,38 @@ describe("every", () => {
     expect(seen.conflations).toEqual([{ source, from: 3, version: 9, cause: "reconnect" }]);
   });
 
+  test("a node that begins anew is told of, also to who chooses other regions meanwhile, and with other arrays", async () => {
+    const bench = new Bench();
+    const first = bench.start({ shape: [10] });
+    writeEach(first, 1, 5);
+    const client = bench.connect({ mode: "every", reconnect: { minMs: 5, maxMs: 20 } });
+    const seen = watch(client);
+    client.on("error", () => {});
+    bench.run(500);
+    void first.close();
+    bench.run(2000);
+    const second = bench.start({ shape: [10] });
+    writeEach(second, 1, 3);
+    bench.run(500);
+    writeEach(second, 4, 5);
+    bench.run(100);
+    const restart = { source: url, from: 0, cause: "restart" };
+    expect(seen.conflations).toMatchObject([restart]);
+    void second.close();
+    bench.run(2000);
+    const third = bench.start({ shape: [20] });
+    client.on("connect", () => void client.follow([{ shape: [5] }]));
+    writeEach(third, 1, 2);
+    bench.run(500);
+    writeEach(third, 3, 4);
+    bench.run(100);
+    expect(seen.conflations).toMatchObject([restart, restart]);
+    const [before, after] = seen.conflations.map(({ version }) => version); // what there was when it came back
+    expect(seen.versions).toEqual([5, ...range(before!, 5), ...range(after!, 4)]);
+    expect(client.ndarray().shape).toEqual([5]);
+    client.close();
+  });
+
   test.each(["latest", "disconnect"] as const)("too many that wait: %s", (overflow) => {
     const bench = new Bench();
     const node = bench.start({ shape: [4000], queueBytesMax: 100_000 });

@@ -36,6 +36,24 @@ describe("in the mode every", () => {
     expect(gaps.after(13, delta(13, 17))).toBe(null);
   });
 
+  test("a restart is told of once, as the versions of the new life, whatever else happened until its state came", () => {
+    const gaps = new Gaps("every");
+    gaps.expect("restart");
+    gaps.expect("reconnect");
+    gaps.expect("overflow");
+    expect(gaps.after(null, delta(0, 2, { full: true }))).toEqual({ from: 0, version: 2, cause: "restart" });
+    expect(gaps.after(2, delta(2, 3))).toBe(null);
+    gaps.expect("restart");
+    expect(gaps.after(null, delta(0, 0, { full: true }))).toEqual({ from: 0, version: 0, cause: "restart" });
+    const [before, after] = [new Gaps("every"), new Gaps("every")];
+    before.expect("reconnect");
+    after.takeOver(before);
+    expect(after.after(3, delta(3, 9))).toBe(null);
+    before.expect("restart");
+    after.takeOver(before);
+    expect(after.after(null, delta(0, 9, { full: true }))).toMatchObject({ cause: "restart" });
+  });
+
   test("deltas that agree by chance while something is mended, and the repair after them, are told of each", () => {
     const gaps = new Gaps("every");
     gaps.expect("mismatch"); // of 60
@@ -49,6 +67,8 @@ describe("in the mode every", () => {
 
 test("in the mode latest nobody counts on every version", () => {
   const gaps = new Gaps("latest");
-  gaps.expect("reconnect");
-  expect(gaps.after(3, delta(3, 9))).toBe(null);
+  for (const cause of ["reconnect", "restart"] as const) {
+    gaps.expect(cause);
+    expect(gaps.after(3, delta(3, 9))).toBe(null);
+  }
 });

@@ -196,6 +196,34 @@ describe("every", () => {
     expect(seen.versions.filter((each) => each > 0)).toEqual([1, 2, 3, 4, 5, 6, 10, 11, 12]);
   });
 
+  test("a server that begins anew is told of, though its versions are below those of before", () => {
+    const bench = new Bench(1 << 20);
+    const options = { listen: "10.0.0.1:1", insecure: true, shape: [10] };
+    const commit = (server: Node, from: number, to: number) => {
+      for (let i = from; i <= to; i++) server.write((a) => a.set(0, i));
+    };
+    const first = bench.start("s", options);
+    commit(first, 1, 5);
+    const node = bench.start("f", { server: "10.0.0.1:1", shape: [10], mode: "every", ...fast });
+    const latest = bench.start("g", { server: "10.0.0.1:1", shape: [10], ...fast });
+    for (const each of [node, latest]) each.on("error", () => {});
+    const [seen, merged] = [watch(node), watch(latest)];
+    bench.run(1000);
+    commit(first, 6, 7);
+    bench.run(100);
+    void first.close();
+    bench.run(2000);
+    const second = bench.start("s", options);
+    commit(second, 1, 3);
+    bench.run(1000);
+    commit(second, 4, 5);
+    bench.run(100);
+    const { version } = seen.conflations[0]!; // what there was when it came back
+    expect(seen.conflations).toEqual([{ source: "10.0.0.1:1", from: 0, version, cause: "restart" }]);
+    expect(seen.versions).toEqual([6, 7, ...range(version, 5)]);
+    expect(merged.conflations).toEqual([]);
+  });
+
   test("a relay passes every commit on", async () => {
     await using source = await start("a", { listen: 0, shape: [10] });
     await using relay = await start("b", { listen: 0, server: source.addresses[0]!, mode: "every" });

@@ -12,6 +12,8 @@ interface Sight {
   seen: number;
   /** In the mode "every": a jump that no event has explained yet. */
   jump: string | null;
+  /** The server has begun anew, and what it had before was seen. */
+  isOld: boolean;
   /** Since the life began. */
   updates: number;
   /** Updates that no rate holds up: of first states and repairs. */
@@ -49,11 +51,11 @@ export class Oracle {
   add({ index, plan }: Member): void {
     this.#selections[index] = [];
     this.#sights[index] = plan.parents.map((parent) => {
-      if (plan.mesh) return { parent, selection: -1, seen: 0, jump: null, updates: 0, free: 0 };
+      if (plan.mesh) return { parent, selection: -1, seen: 0, jump: null, isOld: false, updates: 0, free: 0 };
       const wanted = this.#selections[parent.index] ?? [];
       let selection = wanted.findIndex((boxes) => boxes === null && parent.boxes === null);
       if (selection < 0) selection = wanted.push(parent.boxes) - 1;
-      return { parent, selection, seen: 0, jump: null, updates: 0, free: 0 };
+      return { parent, selection, seen: 0, jump: null, isOld: false, updates: 0, free: 0 };
     });
   }
 
@@ -63,10 +65,14 @@ export class Oracle {
     for (const sight of this.#sights[member.index]!) {
       sight.seen = sight.updates = sight.free = 0;
       sight.jump = null;
+      sight.isOld = false;
     }
     if (!isNew) return;
-    for (const sights of this.#sights)
-      for (const sight of sights) if (sight.parent.index === member.index) sight.seen = 0;
+    for (const sight of this.#sights.flat()) {
+      if (sight.parent.index !== member.index) continue;
+      sight.seen = 0;
+      sight.isOld ||= sight.updates > 0;
+    }
   }
 
   /** The state that a member has now is one that its followers may see. */
@@ -109,9 +115,11 @@ export class Oracle {
     const { mode, boxes } = sight.parent;
     if (mode !== "every") return;
     // Of commits that concern none of the boxes, or bring a mesh nothing new, nothing is heard.
-    if (!full && boxes === null && !isMesh && sourceVersion - seen > 1)
+    if (full && sight.isOld) sight.jump = `0 ${sourceVersion}`;
+    else if (!full && boxes === null && !isMesh && sourceVersion - seen > 1)
       sight.jump = `${seen} ${sourceVersion}`;
     else this.singles++;
+    if (full) sight.isOld = false;
   }
 
   #checkRate({ parent: { maxRate, index: server }, updates, free }: Sight, index: number): void {
