@@ -16,6 +16,7 @@ import type { Subscription } from "../protocol/delivery.ts";
 import type { CloseCause, LinkAction } from "../protocol/session.ts";
 import { asError } from "../transport/failure.ts";
 import type { Allowance } from "./allowance.ts";
+import { Arrears } from "./arrears.ts";
 import { Backlog } from "./backlog.ts";
 import { Conversation, type ConversationOwner } from "./conversation.ts";
 import { type Encoding, newReading, type Reading } from "./encoding.ts";
@@ -75,6 +76,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
   readonly #rights: RightsOf;
   /** Of the subscriptions in the mode "every". */
   readonly #backlogs = new Map<number, Backlog>();
+  readonly #arrears = new Arrears();
   readonly #queueBytesMax: number;
   readonly #allowance: Allowance;
   /** Times that there was something new for a subscription in the mode "latest" since its last delta began. */
@@ -122,12 +124,10 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
 
   /** The version that all its subscriptions have been brought to; null: not all have had their first state, or there is none. */
   get version(): number | null {
-    let version: number | null = null;
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.stage !== "live" || subscription.sent === null) return null;
-      version = Math.min(version ?? Infinity, subscription.sent);
-    }
-    return version;
+    const live = [...this.#subscriptions.values()].map((each) => (each.stage === "live" ? each.sent : null));
+    const versions = [...live, ...this.#arrears.versions];
+    if (versions.length === 0 || versions.includes(null)) return null;
+    return Math.min(...(versions as number[]));
   }
 
   /** How many versions the subscription that is furthest behind is behind. */
@@ -135,6 +135,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     let lag = 0;
     for (const subscription of this.#subscriptions.values())
       if (subscription.stage === "live") lag = Math.max(lag, subscription.newest - (subscription.sent ?? 0));
+    for (const sent of this.#arrears.versions) lag = Math.max(lag, this.#version() - (sent ?? 0));
     return lag;
   }
 
@@ -226,6 +227,8 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
   /** What follows begins with one delta for all that it missed. */
   #overflow(subscription: number, bytes: number): void {
     this.counters.overflows++;
+    const ended = this.#subscriptions.get(subscription);
+    this.#arrears.add(subscription, ended?.stage === "live" ? ended.sent : null);
     this.#allowance.giveBack(subscription);
     const text = `More than ${this.#queueBytesMax} bytes of commits wait for this follower.`;
     this.#end(subscription, new ProtocolFault("LIMIT", text));
@@ -254,6 +257,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
       case "repair":
         return this.#repair(action);
       case "unsubscribed":
+        this.#arrears.delete(action.subscription);
         return this.#unsubscribed(action.subscription);
       case "report":
         return this.#report(action.report);
@@ -284,8 +288,9 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     // A link that followed nothing was not told of commits; without this one it would resume to the version of its opening.
     this.conversation.step({ kind: "committed", version: this.#version(), subscriptions: [], now });
     this.conversation.step({ kind: "subscriptionAccepted", subscription, bytes: feed.bytes, now });
-    if (this.#subscriptions.has(subscription)) this.#skipFirst(subscription);
-    else this.#leave(subscription); // the session would not have it
+    if (!this.#subscriptions.has(subscription)) return this.#leave(subscription); // the session would not have it
+    if (request.mode === "every") this.#arrears.askedAgain();
+    this.#skipFirst(subscription);
   }
 
   get #subscriptions(): ReadonlyMap<number, Subscription> {

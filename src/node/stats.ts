@@ -25,7 +25,7 @@ export interface LinkStats {
   readonly waitingBytes: number | null;
   /**
    * Versions from the last one sent to the newest that changed what the other end follows; 0: it has been sent all. Commits in between
-   * that changed none of it are counted, too. "out": null.
+   * that changed none of it are counted, too; so are all of them where a subscription overflowed and has not been asked for again. "out": null.
    */
   readonly lag: number | null;
   readonly deltas: number;

@@ -91,7 +91,7 @@ function onFrame(state: PublisherOpen, frame: Frame, now: number): PublisherStep
     case "SUBSCRIBE":
       return onSubscribe(state, message);
     case "UNSUBSCRIBE":
-      if (known(state, message.type, message.id) === null) return [state, []];
+      known(state, message.type, message.id);
       return [without(state, message.id), [{ kind: "unsubscribed", subscription: message.id }]];
     case "RATE":
       return onRate(state, message, now);

@@ -123,7 +123,7 @@ export type PublisherAction =
       readonly request: SubscribeMessage;
       readonly resume: number | null;
     }
-  /** Stop sending its delta, even in the middle, and forget it. */
+  /** Stop sending its delta, even in the middle, and forget it; or what is kept of one that has ended already. */
   | { readonly kind: "unsubscribed"; readonly subscription: number }
   | { readonly kind: "report"; readonly report: PublisherReport };
 

@@ -97,6 +97,13 @@ export class RawFollower implements Disposable {
     throw new Error(`closed before ${type}: ${this.of("ERROR")[0]?.code}`);
   }
 
+  /** Until the other end has taken what was sent. */
+  async turn(): Promise<void> {
+    const { length } = this.of("PONG");
+    this.send({ type: "PING", opaque: new Uint8Array(8) });
+    await this.seen("PONG", length + 1);
+  }
+
   /** Data bytes of all deltas. */
   get allDataBytes(): number {
     return [...this.dataBytes.values()].reduce((sum, bytes) => sum + bytes, 0);

@@ -1,5 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { start } from "../../src/index.ts";
+import type { WelcomeMessage } from "../../src/protocol/messages.ts";
 import { RawFollower } from "./raw.ts";
 import { codeOf, until } from "./until.ts";
 
@@ -36,6 +37,34 @@ describe("what is counted of a link that came in", () => {
       connected: true,
       waitingBytes: 0,
     });
+  });
+
+  test("what overflowed is behind until it is asked for again, or not wanted any more", async () => {
+    await using server = await start("s", { listen: 0, shape: [64], queueBytesMax: 0 });
+    using raw = await RawFollower.connect(server.addresses[0]!);
+    await raw.join("f");
+    const regions = [{ array: null, start: [0], shape: [64] }];
+    raw.subscribe(1, { regions, mode: "every", maxRate: 0.01 });
+    await until(() => raw.dataBytes.has(1), "the first state");
+    const link = () => server.stats().links[0]!;
+    const commit = async () => {
+      server.write((a) => a.set(0, (a.get(0) as number) + 1));
+      await Bun.sleep(0);
+    };
+    for (let i = 0; i < 5; i++) await commit();
+    expect(link()).toMatchObject({ overflows: 1, waitingBytes: 0, version: 0, lag: 5, deltas: 1 });
+    const [{ incarnation }] = raw.of("WELCOME") as [WelcomeMessage];
+    raw.subscribe(2, { regions, mode: "every", have: { incarnation, version: 0 } });
+    await until(() => raw.dataBytes.has(2), "what was missed");
+    expect(link()).toMatchObject({ version: 5, lag: 0, deltas: 2 });
+    raw.send({ type: "RATE", id: 2, perSecond: 0.01 });
+    await raw.turn();
+    await commit();
+    await commit();
+    expect(link()).toMatchObject({ overflows: 2, version: 5, lag: 2 });
+    raw.send({ type: "UNSUBSCRIBE", id: 2 });
+    await until(() => link().lag === 0, "no more");
+    expect(link().version).toBe(null);
   });
 
   test('in the mode "every" nothing is conflated', async () => {

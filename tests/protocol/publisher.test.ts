@@ -110,12 +110,8 @@ describe("subscribing", () => {
     expect(ending(receive(other, { ...ask, id: 6 }, 0))).toBe("us UNEXPECTED");
   });
 
-  test("what has ended is ignored, what never was is not", () => {
-    for (const message of [
-      { type: "UNSUBSCRIBE", id: 1 },
-      { type: "RATE", id: 1, perSecond: 1 },
-      hashes(),
-    ] satisfies Message[]) {
+  test("what has ended is ignored, but that nobody wants it any more; what never was is not", () => {
+    for (const message of [{ type: "RATE", id: 1, perSecond: 1 }, hashes()] satisfies Message[]) {
       const talk = subscribed();
       expect(receive(talk, { type: "UNSUBSCRIBE", id: 1 }, 0)).toEqual([
         { kind: "unsubscribed", subscription: 1 },
@@ -124,6 +120,13 @@ describe("subscribing", () => {
       expect(talk.tell({ kind: "deltaSent", subscription: 1, to: 5, now: 0 })).toEqual([]);
       expect(ending(receive(openPublisher(), message, 0))).toBe("us UNEXPECTED");
     }
+    const talk = subscribed();
+    const fault = new ProtocolFault("LIMIT", "Too much waits.");
+    talk.tell({ kind: "subscriptionRefused", subscription: 1, fault, now: 0 });
+    expect(receive(talk, { type: "UNSUBSCRIBE", id: 1 }, 0)).toEqual([
+      { kind: "unsubscribed", subscription: 1 },
+    ]);
+    expect(ending(receive(openPublisher(), { type: "UNSUBSCRIBE", id: 1 }, 0))).toBe("us UNEXPECTED");
   });
 });
 
