@@ -162,7 +162,8 @@ export class Client implements Disposable {
 
   /**
    * Follows other regions (null: everything). What was there stays readable until the first state of the new ones is, which
-   * resolves the promise. Rejects with INVALID_OPTION, INVALID_REGION, INVALID_NAME or REFUSED: then what was followed before goes on.
+   * resolves the promise. Rejects with INVALID_OPTION, INVALID_REGION, INVALID_NAME, NO_SPACE or REFUSED: then what was followed before
+   * goes on.
    * Where the node says that it was too much in too short a time, it is asked again every second, and what was there stands still.
    */
   async follow(regions: Regions): Promise<void> {

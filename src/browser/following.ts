@@ -208,8 +208,7 @@ export class Following implements LineOwner {
         this.schema = schema;
       }
     } catch (error) {
-      if (!(error instanceof MemblastError)) throw error;
-      return this.onHopeless(error);
+      return this.onHopeless(this.#cannotFollow(error)); // the next welcome would end over the same
     }
     this.welcome = welcome;
     if (welcome.incarnation !== before?.incarnation) this.#beginAnew();
@@ -219,6 +218,12 @@ export class Following implements LineOwner {
     if (this.#line.isClosed) return; // it was too much to be asked for
     this.#line.welcomed();
     this.#owner.onConnect();
+  }
+
+  #cannotFollow(error: unknown): MemblastError {
+    if (error instanceof MemblastError) return error;
+    const text = `${this.#config.url} cannot be followed here: ${String(error)}`;
+    return new MemblastError("SYSTEM", text, {}, error);
   }
 
   /** Versions of another incarnation cannot be compared with what was there. */

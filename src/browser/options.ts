@@ -3,7 +3,7 @@ import type { Pace } from "../node/pace.ts";
 import { type Backoff, backoffOf, type BackoffOptions, waitMsMax } from "../node/reconnect.ts";
 import { nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
-import type { Regions } from "./regions.ts";
+import type { RegionOption, Regions } from "./regions.ts";
 
 /** Updates a second, heartbeats and waits are held to the same bounds as a node's. */
 const rateMax = 1e6;
@@ -82,10 +82,7 @@ const rules: {
 } = {
   name: [isName, `1 to ${nameCharactersMax} printable characters`],
   regions: [
-    (value) =>
-      value === null ||
-      typeof value === "function" ||
-      (Array.isArray(value) && value.every((each) => fits(each, regionShape))),
+    (value) => value === null || typeof value === "function" || isRegionList(value),
     "a list of { array?, start?, shape?, as? }, whole numbers from 0 in start and shape; or a function that makes one",
   ],
   checkHash: [isOneOf(true, false), "true or false"],
@@ -106,6 +103,11 @@ const rules: {
   ],
   onUpdate: [(value) => typeof value === "function", "a function"],
 };
+
+/** Whether each is written like a region; not whether there are such. */
+export function isRegionList(value: unknown): value is readonly RegionOption[] {
+  return Array.isArray(value) && value.every((each) => fits(each, regionShape));
+}
 
 /** An object with these properties and no others. */
 function fits(value: unknown, shape: Readonly<Record<string, (value: unknown) => boolean>>): boolean {

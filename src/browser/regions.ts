@@ -4,6 +4,7 @@ import { shapeText } from "../array/shape.ts";
 import type { MappingLink } from "../delta/mapping.ts";
 import { checkRegion, fullRegion, type Region } from "../delta/region.ts";
 import { fail } from "../errors.ts";
+import { isRegionList } from "./options.ts";
 
 /** A box of one of the node's arrays, as a caller asks for it. */
 export interface RegionOption {
@@ -28,7 +29,7 @@ export interface Plan {
 
 /** Every region as an array of its own; without regions, all arrays of the node. INVALID_REGION, INVALID_NAME. */
 export function planOf(source: Schema, regions: Regions): Plan {
-  const asked = typeof regions === "function" ? regions(source) : regions;
+  const asked = typeof regions === "function" ? choose(regions, source) : regions;
   const chosen: readonly RegionOption[] = asked ?? ownArrays(source).map((name) => ({ array: name }));
   if (chosen.length === 0) fail("INVALID_REGION", "There is nothing to follow: name at least one region");
   const named = chosen.map((option) => ({ source: regionOf(source, option), name: nameOf(option) }));
@@ -43,6 +44,23 @@ export function planOf(source: Schema, regions: Regions): Plan {
   }));
   // The metadata is kept beside the image.
   return { local: makeSchema(specs, 8), links };
+}
+
+function choose(
+  regions: Exclude<Regions, readonly unknown[] | null>,
+  source: Schema,
+): readonly RegionOption[] {
+  let chosen: unknown;
+  try {
+    chosen = regions(source);
+  } catch (error) {
+    return fail("INVALID_REGION", `The function that chooses regions threw: ${String(error)}`, {}, error);
+  }
+  if (isRegionList(chosen)) return chosen;
+  return fail(
+    "INVALID_REGION",
+    "The function that chooses regions gives a list of { array?, start?, shape?, as? }, whole numbers from 0 in start and shape, at once",
+  );
 }
 
 /** The arrays that the node's users gave it. */

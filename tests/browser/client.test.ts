@@ -140,6 +140,43 @@ describe("a browser's client", () => {
     expect(wrong.state).toBe("closed");
   });
 
+  test("a function that does not choose regions is a mistake, told once", async () => {
+    await using node = await serve();
+    const cause = new Error("user fn");
+    const thrower = () => {
+      throw cause;
+    };
+    for (const regions of [
+      thrower,
+      () => "x",
+      () => [null],
+      () => [{ start: [-1] }],
+      () => {},
+      async () => [{}],
+    ]) {
+      const errors: MemblastError[] = [];
+      using client = connect(node.addresses[0]!, { regions: regions as never, ...fast });
+      client.on("error", (error) => errors.push(error));
+      expect(await codeOf(() => client.ready)).toBe("INVALID_REGION");
+      await Bun.sleep(20);
+      expect(errors.map(({ code }) => code)).toEqual(["INVALID_REGION"]);
+      if (regions === thrower) expect(errors[0]!.cause).toBe(cause);
+      expect(client.state).toBe("closed");
+      using other = connect(node.addresses[0]!);
+      await other.ready;
+      expect(await codeOf(() => other.follow(regions as never))).toBe("INVALID_REGION");
+      expect(other.state).toBe("live");
+    }
+  });
+
+  test("more than a page can hold is refused once", async () => {
+    await using node = await serve({ shape: [2 ** 23] });
+    const regions = Array.from({ length: 4000 }, (_, i) => ({ as: `r${i}` })); // 250 GiB
+    using client = connect(node.addresses[0]!, { regions, ...fast });
+    expect(await codeOf(() => client.ready)).toBe("NO_SPACE");
+    expect(client.state).toBe("closed");
+  });
+
   test("several choices in a row end with the last one, and each promise resolves", async () => {
     await using node = await serve();
     node.write((a) => a.fill(1));
