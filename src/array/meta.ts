@@ -11,6 +11,8 @@ import { fail } from "../errors.ts";
 
 /** Bytes of the record before its text. */
 export const metaHeadBytes = 8;
+/** Longest text, bytes: what goes with one delta. */
+export const metaTextBytesMax = 65_536;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -96,12 +98,10 @@ function lengthOf(record: Uint8Array): number {
 
 function refuseLength(bytes: number, recordBytes: number): never {
   const room = Math.max(0, recordBytes - metaHeadBytes);
-  fail(
-    "INVALID_META",
-    `metadata of ${bytes} bytes, room for ${room}; raise the option metaBytesMax to ${bytes + metaHeadBytes}`,
-    {
-      bytes,
-      metaBytesMax: recordBytes,
-    },
-  );
+  const advice =
+    bytes > metaTextBytesMax
+      ? `there can never be more than ${metaTextBytesMax}: keep what is so large in an array`
+      : `raise the option metaBytesMax to ${bytes + metaHeadBytes}`;
+  const text = `metadata of ${bytes} bytes, room for ${room}; ${advice}`;
+  fail("INVALID_META", text, { bytes, metaBytesMax: recordBytes });
 }

@@ -3,6 +3,7 @@
  * are a node's own choice, and a publisher tells them in WELCOME.
  */
 
+export { metaTextBytesMax as metaBytesMax } from "../array/meta.ts";
 export { nameCharactersMax } from "../array/schema.ts";
 export { hashBytes, leafBytes } from "../integrity/merkle.ts";
 
@@ -25,9 +26,6 @@ export const partBytesMin = 32_768;
  * each, is then no more than what is subscribed.
  */
 export const bytesOfRunMin = 16;
-
-/** Metadata in one delta, bytes of UTF-8 JSON. */
-export const metaBytesMax = 65_536;
 
 /** Payload limit of ERROR, BYE and SUBSCRIBED. */
 export const noticePayloadBytesMax = 8_192;

@@ -69,6 +69,10 @@ describe("the metadata record", () => {
     expect(() => encodeMeta("x".repeat(20), 16)).toThrow(
       "metadata of 22 bytes, room for 8; raise the option metaBytesMax to 30",
     );
+    expect(() => encodeMeta("x".repeat(65_534), room)).toThrow("raise the option metaBytesMax to 65544");
+    expect(() => encodeMeta("x".repeat(65_535), room)).toThrow(
+      "metadata of 65537 bytes, room for 4088; there can never be more than 65536: keep what is so large in an array",
+    );
   });
 
   test("from outside is believed in nothing", () => {
