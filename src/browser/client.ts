@@ -172,8 +172,9 @@ export class Client implements Disposable {
     await this.#following.follow(regions);
   }
 
-  /** Updates a second at most, from now on and on every later link; null: as many as the link carries. @throws INVALID_OPTION */
+  /** Updates a second at most, from now on and on every later link; null: as many as the link carries. @throws INVALID_OPTION, CLOSED */
   setRate(perSecond: number | null): void {
+    if (this.state === "closed") fail("CLOSED", "The client is closed");
     checkRate(perSecond);
     this.#following.setRate(perSecond);
   }

@@ -256,8 +256,9 @@ export class Node implements AsyncDisposable {
     return versions;
   }
 
-  /** Deltas a second that `server`, by its address, is to send at most; null is as fast as it goes. @throws INVALID_OPTION */
+  /** Deltas a second that `server`, by its address, is to send at most; null is as fast as it goes. @throws INVALID_OPTION, CLOSED */
   setRate(server: string | number, perSecond: number | null): void {
+    this.#living();
     const rate = checkRate(perSecond);
     const key = formatAddress(parseAddress(server));
     const followings = this.#followings.filter((following) => following.server.key === key);
@@ -275,15 +276,16 @@ export class Node implements AsyncDisposable {
     return this.#listening?.addresses ?? [];
   }
 
-  /** Calls `handler` after every version that this node did not write itself. The result takes it away again. */
+  /** Calls `handler` after every version that this node did not write itself. The result takes it away again. @throws CLOSED */
   onUpdate(handler: OnUpdate): () => void {
+    this.#living();
     this.#watch();
     return this.#audience.add((update) => handler(update, this));
   }
 
   /** The same as a stream. A slow consumer gets several updates as one, and misses nothing. Ends with the node. */
   updates(): AsyncIterableIterator<Update> {
-    this.#watch();
+    if (!this.#closing) this.#watch();
     return this.#audience.stream();
   }
 

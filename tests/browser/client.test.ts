@@ -266,6 +266,7 @@ describe("a browser's client", () => {
     expect((await updates.next()).done).toBe(true);
     expect(client.ndarray().get(0, 5)).toBe(5);
     expect(await codeOf(() => client.follow(null))).toBe("CLOSED");
+    expect(await codeOf(() => client.setRate(5))).toBe("CLOSED");
   });
 });
 

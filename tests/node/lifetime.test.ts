@@ -39,6 +39,23 @@ test("a process that listens for commits may leave at any moment", async () => {
   }
 });
 
+test("what is asked of a node after close() is CLOSED at once, and no stream begins", async () => {
+  const name = uniqueName("over");
+  await using server = await start(name, { listen: 0, shape, share: true });
+  const local = await attach(name);
+  const follower = await start("f", { server: server.addresses[0]! });
+  const told: string[] = [];
+  local.on("error", ({ code }) => told.push(code));
+  for (const node of [local, follower]) {
+    await node.close();
+    expect(await codeOf(() => node.onUpdate(() => {}))).toBe("CLOSED");
+    expect(await codeOf(() => node.setRate(server.addresses[0]!, 5))).toBe("CLOSED");
+    expect((await node.updates().next()).done).toBe(true);
+  }
+  await Bun.sleep(20);
+  expect(told).toEqual([]);
+});
+
 describe("harm done to the file of a node", () => {
   test("verify() names array and bytes", async () => {
     const name = uniqueName("damage");
