@@ -3,10 +3,29 @@ import type { ParsedOptions } from "./options.ts";
 
 /** INVALID_OPTION for options of start() that are right by themselves and make no sense together. */
 export function refuseContradictions(options: ParsedOptions): void {
-  const { maps, server, servers = [], mesh } = options;
+  const { server, servers = [], mesh, listen, secrets } = options;
   if (!mesh) refuseEmptyMaps(mapsOf(options));
-  if (maps && !server && servers.length === 0)
-    fail("INVALID_OPTION", "start(): maps say what to follow, but there is no server", { path: ["maps"] });
+  if (server === undefined && servers.length === 0) refuseFollowing(options);
+  if (secrets && (listen === undefined || (Array.isArray(listen) && listen.length === 0)))
+    refuse("secrets", "say who may follow this node, but it does not listen: give listen");
+}
+
+/** Nothing would come of these. */
+function refuseFollowing({ maps, mode, overflow, maxRate, secret, checkHash }: ParsedOptions): void {
+  if (maps) refuse("maps", "say what to follow, but there is no server: give server or servers");
+  const given = Object.entries({
+    mode: mode === "every",
+    overflow: overflow === "disconnect",
+    maxRate: typeof maxRate === "number",
+    secret: secret !== undefined,
+    checkHash,
+  });
+  for (const [option, isSet] of given)
+    if (isSet) refuse(option, "says how to follow, but there is no server: give server or servers");
+}
+
+function refuse(option: string, why: string): never {
+  fail("INVALID_OPTION", `start(): ${option} ${why}, or leave it out`, { path: [option] });
 }
 
 type Maps = ParsedOptions["maps"];

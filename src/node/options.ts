@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Dtype } from "../array/dtype.ts";
+import { checkDtype, type Dtype } from "../array/dtype.ts";
 import { isCompanion, withCompanions } from "../array/companion.ts";
 import { type ArraySpec, arrayText } from "../array/schema.ts";
 import { shapeText } from "../array/shape.ts";
@@ -191,7 +191,7 @@ export function parseStartOptions(given: unknown): NodeConfig {
   if (!parsed.success) refuseOptions("start()", parsed.error);
   const options = parsed.data;
   refuseContradictions(options);
-  const dtype = (options.dtype ?? "f64") as Dtype;
+  const dtype = checkDtype(options.dtype === undefined ? "f64" : options.dtype);
   const listen = asList(options.listen).map(parseAddress);
   if (listen.some(isTls)) listenTls(options.tls);
   if (options.tls) tryCredentials(options.tls);
@@ -292,7 +292,7 @@ function arraySpecs(options: ParsedOptions, dtype: Dtype, servers: readonly Serv
   for (const [name, array] of Object.entries(options.arrays ?? {}))
     specs.set(name, {
       name,
-      dtype: (array.dtype ?? dtype) as Dtype,
+      dtype: (array.dtype === undefined ? dtype : array.dtype) as Dtype,
       shape: array.shape as readonly number[],
     });
   const isImplied = new Set<string | null>();

@@ -18,6 +18,7 @@ async function refusal(options: object): Promise<string> {
   }
 }
 
+const secret = "0123456789abcdef";
 const wrong: [options: object, says: RegExp][] = [
   [{ shape: [1], listen: {} }, /^INVALID_OPTION start\(\): option listen: an address is a port/],
   [{ shape: [1], listen: [1, null] }, /option listen\.1: an address is/],
@@ -27,6 +28,20 @@ const wrong: [options: object, says: RegExp][] = [
   [{ shape: [1], server: 1, maps: [[1, 2]] }, /option maps\.0: a map is \[/],
   [{ shape: [1], server: 1, maps: [[[0], [1], [-1], null]] }, /option maps\.0\.2\.0: .*>=0/],
   [{ shape: [1], maps: [[[0], [1], [0], null]] }, /maps say what to follow, but there is no server/],
+  [{ shape: [1], mode: "every" }, /^INVALID_OPTION .*mode says how to follow, but there is no server: give/],
+  [{ shape: [1], overflow: "disconnect" }, /^INVALID_OPTION .*overflow says how to follow/],
+  [{ shape: [1], maxRate: 5, servers: [] }, /^INVALID_OPTION .*maxRate says how to follow/],
+  [{ shape: [1], checkHash: true }, /^INVALID_OPTION .*checkHash says how to follow/],
+  [{ shape: [1], secret: { keyId: "k", secret } }, /^INVALID_OPTION .*secret says how to follow/],
+  [{ shape: [1], secrets: { k: { secret } } }, /^INVALID_OPTION .*secrets say who may follow.*: give listen/],
+  [{ shape: [1], listen: [], secrets: { k: { secret } } }, /secrets say who may follow/],
+  [{ shape: [1], listen: 0, secrets: { "": { secret } } }, /option secrets\."": a key is called by 1 to 128/],
+  [
+    { shape: [1], listen: 0, secrets: { "a\n": { secret } } },
+    /option secrets\.a\n: a key is called by 1 to 128/,
+  ],
+  [{ shape: [1], dtype: null }, /^INVALID_DTYPE no such dtype: null; take one of bool/],
+  [{ arrays: { a: { shape: [1], dtype: null } } }, /^INVALID_DTYPE no such dtype: null/],
   [{ shape: [1], reconnect: { minMs: 10, maxMs: 1 } }, /option reconnect: minMs is above maxMs/],
   [{ shape: [1], reconnect: { minMs: 1e10, maxMs: 1e10 } }, /option reconnect.minMs: .*86400000/],
   [{ shape: [1], colour: "red" }, /the options: .*"colour"/],
@@ -98,6 +113,11 @@ for (const [options, says] of wrong)
   test(`start() says what is wrong with ${JSON.stringify(options).slice(0, 110)}`, async () => {
     expect(await refusal(options)).toMatch(says);
   });
+
+test("what changes nothing may be said: defaults, where there is nothing to follow", async () => {
+  await using node = await start("n", { shape: [1], mode: "latest", maxRate: null, checkHash: false });
+  expect(node.version).toEqual({ n: 0 });
+});
 
 test.each([
   [false, 128],

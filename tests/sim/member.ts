@@ -112,7 +112,7 @@ export function startOptions(
     ...(plan.listens && { listen: address }),
     shape: [cells],
     arrays: { table: { shape: tableShape, dtype: "i16" } },
-    checkHash: plan.checkHash,
+    checkHash: plan.checkHash && plan.parents.length > 0,
     heartbeatMs: 500,
     reconnect: { minMs: 20, maxMs: 500 },
     queueBytesMax: queueBytes,
