@@ -10,6 +10,16 @@ export function refuseContradictions(options: ParsedOptions): void {
     refuse("secrets", "say who may follow this node, but it does not listen: give listen");
 }
 
+/** Under these names `node.version` has their versions. @throws INVALID_NAME */
+export function refuseNamesake(name: string, servers: readonly { readonly key: string }[]): void {
+  if (servers.some(({ key }) => key === name))
+    fail(
+      "INVALID_NAME",
+      `A node cannot be called ${name}, like the server that it follows: take another name`,
+      { name },
+    );
+}
+
 /** Nothing would come of these. */
 function refuseFollowing({ maps, mode, overflow, maxRate, secret, checkHash }: ParsedOptions): void {
   if (maps) refuse("maps", "say what to follow, but there is no server: give server or servers");

@@ -7,6 +7,7 @@ import { placeOf } from "../memory/place.ts";
 import { formatAddress, parseAddress } from "../transport/address.ts";
 import { Audience } from "./audience.ts";
 import { type AttachOptions, parseAttachOptions } from "./attaching.ts";
+import { refuseNamesake } from "./contradiction.ts";
 import { Copy } from "./copy.ts";
 import type { Verification } from "./damage.ts";
 import { Emitter } from "./emitter.ts";
@@ -66,6 +67,7 @@ export class Node implements AsyncDisposable {
   static async start(name: string, options: StartOptions<OnUpdate>, world: World = realWorld): Promise<Node> {
     const config = parseStartOptions(options);
     checkName(name);
+    refuseNamesake(name, config.servers);
     const node = new Node(name, world);
     if (options.onUpdate) node.onUpdate(options.onUpdate);
     if (options.onError) node.on("error", options.onError);
@@ -248,11 +250,12 @@ export class Node implements AsyncDisposable {
 
   /**
    * This node's version under its own name, and under each server's address the version of it that this node has: that of the last delta,
-   * so it stays where the server changed nothing that is followed.
+   * so it stays where the server changed nothing that is followed. Of a server that is followed several times, the lowest.
    */
   get version(): Record<string, number> {
     const versions: Record<string, number> = { [this.name]: this.#living().version };
-    for (const following of this.#followings) versions[following.server.key] = following.version;
+    for (const { server, version } of this.#followings)
+      versions[server.key] = Math.min(versions[server.key] ?? Infinity, version);
     return versions;
   }
 

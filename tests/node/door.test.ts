@@ -419,17 +419,26 @@ describe("the door", () => {
     expect(errors.length).toBe(1);
   });
 
-  test("one node may follow the same server twice", async () => {
-    await using server = await start("s", { listen: 0, shape: [8] });
+  test("one node may follow the same server twice, and has the lower of both versions", async () => {
+    await using server = await start("s", { listen: 0, shape: [800] });
     const address = server.addresses[0]!;
     await using node = await start("f", {
       servers: [
-        { address, maps: [[[0], [4], null, "left"]] },
-        { address, maps: [[[4], [4], null, "right"]] },
+        { address, maps: [[[0], [400], null, "left"]] },
+        { address, maps: [[[400], [400], null, "right"]] },
       ],
     });
     await node.ready;
     expect(server.stats().links.length).toBe(2);
+    for (const [side, at] of [
+      ["right", 700],
+      ["left", 0],
+    ] as const) {
+      const before = node.version[address];
+      server.write((a) => a.set(at, 1)); // nothing new to the other link
+      await until(() => node.ndarray(side).get(at % 400) === 1, `the change on the ${side}`);
+      expect(node.version[address]).toBe(side === "left" ? 1 : before!);
+    }
   });
 
   test("what is committed before the end arrives before the goodbye", async () => {

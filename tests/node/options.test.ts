@@ -114,6 +114,11 @@ for (const [options, says] of wrong)
     expect(await refusal(options)).toMatch(says);
   });
 
+test("a node is not called like its server: node.version has both", async () => {
+  const called = start("127.0.0.1:1", { shape: [2], server: 1 });
+  expect(await called.catch(({ code }: MemblastError) => code)).toBe("INVALID_NAME");
+});
+
 test("what changes nothing may be said: defaults, where there is nothing to follow", async () => {
   await using node = await start("n", { shape: [1], mode: "latest", maxRate: null, checkHash: false });
   expect(node.version).toEqual({ n: 0 });
