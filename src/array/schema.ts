@@ -113,6 +113,11 @@ const schemaJson = z.strictObject({
   imageBytes: z.int(),
 });
 
+/** Whether it has the parts of a schema; not whether they fit each other. */
+export function isSchema(value: unknown): value is Schema {
+  return schemaJson.safeParse(value).success;
+}
+
 /** Reads a schema from a file or a peer; believes nothing: limits are checked and the layout is computed anew. FORMAT. */
 export function schemaFromJson(text: string): Schema {
   if (text.length > schemaTextMax)

@@ -32,17 +32,22 @@ function makeDirectory(directory: string): void {
 
 /** A name becomes a file in the user's segment folder; anything with a slash is a path. */
 export function placeOf(nameOrPath: string): Place {
+  if (typeof nameOrPath !== "string") refuseName(nameOrPath);
   const isPath = nameOrPath.includes("/");
   const name = isPath ? basename(nameOrPath) : nameOrPath;
-  if (!isSegmentName(name))
-    fail(
-      "INVALID_NAME",
-      `"${nameOrPath}" cannot name a segment: use letters, digits, _ . : - (at most 200), not ending in .lock`,
-      { name: nameOrPath },
-    );
+  if (!isSegmentName(name)) refuseName(nameOrPath);
   const directory = isPath ? dirname(nameOrPath) : segmentDirectory();
   if (!isPath) makeDirectory(directory);
   return placeAt(directory, name);
+}
+
+function refuseName(name: unknown): never {
+  const shown = typeof name === "string" ? `"${name}"` : String(name);
+  return fail(
+    "INVALID_NAME",
+    `${shown} cannot name a segment: use letters, digits, _ . : - (at most 200), not ending in .lock`,
+    { name },
+  );
 }
 
 export function isSegmentName(name: string): boolean {

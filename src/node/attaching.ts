@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Dtype } from "../array/dtype.ts";
 import type { MemblastError } from "../errors.ts";
-import { arrayText, type Schema, schemaDifference } from "../array/schema.ts";
+import { arrayText, isSchema, type Schema, schemaDifference } from "../array/schema.ts";
 import { shapeText } from "../array/shape.ts";
 import { refuseOptions } from "./complaint.ts";
 import { sharingOptions } from "./sharing.ts";
@@ -22,7 +22,7 @@ const attachOptions = z.strictObject({
   /** Arrays that must be there, and what they must be. Others may be there too. */
   arrays: z.record(z.string(), z.strictObject({ shape: shapeOption, dtype: dtypeOption })).optional(),
   /** The whole schema that it must have: every array in its place, and room for metadata. */
-  schema: z.custom<Schema>((value) => typeof value === "object" && value !== null).optional(),
+  schema: z.custom<Schema>(isSchema, { error: "a schema is what the `schema` of a node gives" }).optional(),
   unsafeFilesystem: sharingOptions.unsafeFilesystem,
   onUpdate: z.function().optional(),
   onError: z.function().optional(),

@@ -71,7 +71,15 @@ describe("attach with expectations", () => {
       { shape: 3 },
       { writers: "all" },
       { lockTimeoutMs: -1 },
+      { schema: {} },
+      { schema: { ...node.schema, arrays: [null] } },
+      { schema: { ...node.schema, arrays: [{ name: "a" }] } },
     ])
-      expect(await codeOf(() => attach(name, options as AttachOptions))).toBe("INVALID_OPTION");
+      expect(await codeOf(() => attach(name, options as unknown as AttachOptions))).toBe("INVALID_OPTION");
+  });
+
+  test("so is a name that is none", async () => {
+    for (const wrong of [5, null, undefined, {}, ["a"], ""])
+      expect(await codeOf(() => attach(wrong as string))).toBe("INVALID_NAME");
   });
 });
