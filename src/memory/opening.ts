@@ -8,6 +8,7 @@ import {
   featuresOf,
   holderOf,
   holderText,
+  mapHandle,
   segmentBytes,
   type SegmentSpec,
   type Writers,
@@ -82,9 +83,22 @@ export function openNew(nameOrPath: string, spec: SegmentSpec, options: CreateOp
 function refuseExisting(place: Place): never {
   return fail(
     "EXISTS",
-    `Segment ${place.name} is written by another process: attach() to it, pass ifExists: "attach", or use another name`,
+    `Segment ${place.name} is written by ${writerText(place)}: attach() to it, pass ifExists: "attach", or use another name`,
     { name: place.name },
   );
+}
+
+/** By the writer's own note, as far as there is a file. */
+function writerText(place: Place): string {
+  try {
+    const handle = mapHandle(place, false);
+    return closingAfter(handle, () => {
+      if (writersOf(handle) === "many") return "others, in turn";
+      return holderOf(handle).pid === process.pid ? "this process already" : "another process";
+    });
+  } catch {
+    return "another process";
+  }
 }
 
 /** Somebody removed the lock file: an owner that still holds it cannot be seen, and must not get a second beside it. */
@@ -181,6 +195,14 @@ function recover(place: Place, lock: LockFile, handle: number): Recovery {
   const result = check(library.segmentRecover(handle), `recover ${place.name}`);
   check(library.segmentSign(handle), `sign ${place.name}`);
   return recoveries[result]!;
+}
+
+function closingAfter<T>(handle: number, action: () => T): T {
+  try {
+    return action();
+  } finally {
+    library.segmentClose(handle);
+  }
 }
 
 function closingOnError<T>(handle: number, action: () => T): T {

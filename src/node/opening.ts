@@ -1,7 +1,7 @@
 import { isCompanion, withCompanions } from "../array/companion.ts";
 import { makeSchema, type Schema } from "../array/schema.ts";
 import type { HybridClock } from "../delta/stamp.ts";
-import { fail } from "../errors.ts";
+import { fail, MemblastError } from "../errors.ts";
 import type { NodeConfig } from "./options.ts";
 import { followedRuns } from "./ownership.ts";
 import { Storage } from "./storage.ts";
@@ -30,12 +30,13 @@ export function adoptedSchema(theirs: Schema, { mesh, listen }: Config): Schema 
  */
 export function openStorage(name: string, schema: Schema, config: Config, clock: HybridClock): Storage {
   followedRuns(schema, config); // before there is anything to take back
+  const stamping = config.mesh ? clock : null;
   const storage = config.sharing
-    ? Storage.createShared(name, schema, config.sharing, config.mesh ? clock : null)
-    : Storage.createPrivate(schema, config.mesh ? clock : null);
+    ? sharedStorage(name, schema, config.sharing, stamping)
+    : Storage.createPrivate(schema, stamping);
   try {
     if (!storage.isWriter && config.servers.length > 0) {
-      const text = `Node ${name}: another process owns the segment, and only the owner can follow servers`;
+      const text = `Node ${name}: another node owns the segment, and only the owner can follow servers`;
       fail("EXISTS", text, { name });
     }
     storage.follow(followedRuns(storage.schema, config));
@@ -43,5 +44,22 @@ export function openStorage(name: string, schema: Schema, config: Config, clock:
   } catch (error) {
     storage.close();
     throw error;
+  }
+}
+
+/** What a segment of that name holds already may be of use to somebody: only the caller can say. */
+function sharedStorage(
+  name: string,
+  schema: Schema,
+  sharing: NonNullable<Config["sharing"]>,
+  clock: HybridClock | null,
+): Storage {
+  try {
+    return Storage.createShared(name, schema, sharing, clock);
+  } catch (error) {
+    if (!(error instanceof MemblastError) || error.code !== "SCHEMA_MISMATCH") throw error;
+    const advice =
+      "take another name, or remove that one by clean({ names, persistent: true }) once nobody uses it";
+    return fail("SCHEMA_MISMATCH", `${error.message}: ${advice}`, error.details, error);
   }
 }

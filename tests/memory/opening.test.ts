@@ -15,7 +15,9 @@ describe("one writer", () => {
     const name = uniqueName("second");
     using owner = Segment.create(name, spec);
     expect(owner.access).toBe("own");
-    expect(codeOf(() => Segment.create(name, spec))).toBe("EXISTS");
+    const { code, message } = errorOf(() => Segment.create(name, spec));
+    expect(code).toBe("EXISTS");
+    expect(message).toContain("is written by this process already: attach() to it");
     using second = Segment.create(name, spec, { ifExists: "attach" });
     expect([second.access, second.incarnation]).toEqual(["read", owner.incarnation]);
     expect(codeOf(() => second.begin())).toBe("READ_ONLY");
@@ -44,7 +46,9 @@ describe("many writers", () => {
     const name = uniqueName("join");
     using first = Segment.create(name, spec, many);
     expect([first.access, first.writers]).toEqual(["turns", "many"]);
-    expect(codeOf(() => Segment.create(name, spec, many))).toBe("EXISTS");
+    const { code, message } = errorOf(() => Segment.create(name, spec, many));
+    expect(code).toBe("EXISTS");
+    expect(message).toContain("is written by others, in turn");
     using second = Segment.create(name, spec, { ...many, ifExists: "attach" });
     using third = Segment.attach(name, { mode: "rw" });
     expect([second.access, third.access]).toEqual(["turns", "turns"]);

@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { attach, clean, list, type Node, start, type Update } from "../../src/index.ts";
+import { attach, clean, list, type MemblastError, type Node, start, type Update } from "../../src/index.ts";
 import { Child } from "../memory/child.ts";
 import { canCrash, crashEnvironment } from "../memory/crash_library.ts";
 import { uniqueName } from "../memory/names.ts";
@@ -155,6 +155,19 @@ describe("many writers", () => {
 });
 
 describe("a node that comes second", () => {
+  test("with other arrays is told what to do about those that are there", async () => {
+    const name = uniqueName("other");
+    await (await start(name, { shape, share: true, persist: true })).close();
+    const other = { shape: [...shape, 2], share: true };
+    const refused = await start(name, other).catch((error: MemblastError) => error);
+    const cleaned = clean({ names: [name], persistent: true });
+    expect(cleaned).toEqual([name]);
+    const { code, message, details } = refused as MemblastError;
+    expect([code, details.difference]).toEqual(["SCHEMA_MISMATCH", expect.stringContaining("main array")]);
+    expect(message).toContain("take another name, or remove that one by clean({ names, persistent: true })");
+    await (await start(name, other)).close();
+  });
+
   test("reads and publishes the segment it attached to", async () => {
     const name = uniqueName("second");
     await using owner = await start(name, { shape, share: true });
