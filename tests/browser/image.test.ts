@@ -95,6 +95,7 @@ test("and is not asked for again and again", async () => {
     onReport() {},
     onOverflow() {},
     onCrowded() {},
+    onFaulty() {},
     onError() {},
     onClosed: () => void links++,
   };
