@@ -301,7 +301,7 @@ describe("after a cut", () => {
       await Bun.sleep(2);
     }
     proxy.cutAfterBytes = Infinity;
-    await until(() => client.version === 60, "version 60");
+    await until(() => client.version === 60, "version 60", 20_000);
     expect(same(client, node)).toBe(true);
     expect(client.stats().mismatches).toBe(0);
     expect(client.stats().connects).toBeGreaterThan(1);

@@ -1,18 +1,9 @@
 #!/usr/bin/env bun
-/**
- * `bun tests/fuzz/run.ts`: searches for inputs that break the C library, guided by coverage, from the corpus beside this file.
- *
- *   --seconds N      how long for each target (60)
- *   --target NAME    attach, apply or diff; else one after the other
- *   --keep FOLDER    keeps inputs that reached something new in FOLDER/TARGET, and goes on from there
- *   --json FILE      writes [{ target, executions, perSecond, coverage, features, inputs, seconds, finding }]
- *
- * Exit status 0: nothing found; 1: found, with the file that shows it; 2: cannot run.
- */
+/** `bun run fuzz`: searches for inputs that break the C library, guided by coverage, from the corpus beside this file. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { commandLine, number, optionalText } from "../../examples/options.ts";
 
 const targets = ["attach", "apply", "diff"] as const;
 type Target = (typeof targets)[number];
@@ -32,23 +23,32 @@ interface Result {
 }
 
 function stop(text: string): never {
-  console.error(text);
+  console.error(`bun run fuzz: ${text}`);
   process.exit(2);
 }
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "60" },
-    target: { type: "string" },
-    keep: { type: "string" },
-    json: { type: "string" },
+const options = commandLine({
+  command: "bun run fuzz",
+  about:
+    "Searches for inputs that break the C library, guided by coverage. The status is 0 where nothing was found, 1 with the file that\n" +
+    "shows what was, 2 where clang or libFuzzer is missing.",
+  flags: {
+    seconds: number(60, "how long for each target", "N", { min: 1 }),
+    target: optionalText(`only ${targets.join(" or ")}`, "NAME"),
+    keep: optionalText(
+      "keeps inputs that reached something new in FOLDER/TARGET, and goes on from there",
+      "FOLDER",
+    ),
+    json: optionalText(
+      "writes [{ target, executions, perSecond, coverage, features, inputs, seconds, finding }] to this file",
+      "FILE",
+    ),
   },
+  examples: ["bun run fuzz", "bun run fuzz --seconds 600 --target attach --keep inputs"],
 });
-const seconds = Number(values.seconds);
-if (!Number.isInteger(seconds) || seconds < 1)
-  stop(`--seconds takes a whole number from 1 up, not ${values.seconds}`);
-const chosen = values.target === undefined ? targets : targets.filter((name) => name === values.target);
-if (chosen.length === 0) stop(`--target takes ${targets.join(", ")}, not ${values.target}`);
+const { seconds } = options;
+const chosen = targets.filter((name) => !options.target || name === options.target);
+if (chosen.length === 0) stop(`--target takes ${targets.join(", ")}, not ${options.target}`);
 
 const compiler = [process.env.CLANG, "clang", "clang-14", "clang-19", "clang-16"].find(
   (name) => name && Bun.which(name),
@@ -87,7 +87,7 @@ function numberIn(text: string, pattern: RegExp): number {
 
 async function fuzz(target: Target): Promise<Result> {
   const program = build(target);
-  const found = join(values.keep ?? folder, `${target}-inputs`);
+  const found = join(options.keep ?? folder, `${target}-inputs`);
   mkdirSync(found, { recursive: true });
   const artifacts = mkdtempSync(join(tmpdir(), `memblast-finding-${target}-`));
   const start = performance.now();
@@ -139,5 +139,5 @@ for (const target of chosen) {
   console.log(columns.join(" "));
   if (result.finding) console.log(`  ${result.finding.text}\n  input: ${result.finding.file}`);
 }
-if (values.json) await Bun.write(values.json, `${JSON.stringify(results, null, 2)}\n`);
+if (options.json) await Bun.write(options.json, `${JSON.stringify(results, null, 2)}\n`);
 process.exitCode = results.every(({ finding }) => finding === null) ? 0 : 1;

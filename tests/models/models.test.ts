@@ -28,7 +28,7 @@ describe("the models are of this C library", () => {
     expect(unknownFences()).toEqual([
       "read.c: read_redo", // for the compiler, which must not read the page again
       "verify.c: verify_words", // for the compiler too
-      "verify.c: verify_committed", // in commit_relacy.cpp as mb_verify
+      "verify.c: verify_still", // in commit_relacy.cpp as mb_verify
     ]);
   });
 });

@@ -152,7 +152,7 @@ active proctype Reader() {
 /* mb_changed_since by a follower that asks with the version it has, or with any older one. */
 active proctype Reader() {
   byte latch, have, since, set, page, runs, crc, reads;
-  bool valid, calm, past;
+  bool looked, valid, calm, past;
   do
   :: reads < READS ->
      reads++;
@@ -184,29 +184,30 @@ active proctype Reader() {
      :: else
      fi;
 #endif
+     looked = valid;
      if
      :: valid -> mb_next_changed(set, since); read_valid()
      :: else
      fi;
      assert(valid || !calm || spoiled);
      if
-     :: valid ->
+     :: looked -> /* after some tries it is taken though a writer went on meanwhile */
         d_step {
           assert(VERSION_OF(latch) <= newest && VERSION_OF(latch) >= have);
-          assert((set | CHANGED(since, VERSION_OF(latch))) == set);    /* nothing is lost */
-          assert(spoiled || set == CHANGED(since, VERSION_OF(latch))); /* and nothing else is named */
+          assert((set | CHANGED(since, VERSION_OF(latch))) == set);              /* nothing is lost */
+          assert(!valid || spoiled || set == CHANGED(since, VERSION_OF(latch))); /* and else nothing else is named */
           have = VERSION_OF(latch)
         }
      :: else
      fi;
-     latch = 0; set = NONE; page = 0; runs = NONE; crc = 0; since = 0; valid = false; past = false
+     latch = 0; set = NONE; page = 0; runs = NONE; crc = 0; since = 0; looked = false; valid = false; past = false
   :: else -> break
   od
 }
 #endif
 
 #ifdef READS_VERIFY
-/* verify_committed: a block is still while its stamp is of a finished commit and stays the same. */
+/* verify_still: a block is still while its stamp is of a finished commit and stays the same. */
 active proctype Reader() {
   byte version, now, block, bytes, reads;
   do

@@ -1,18 +1,23 @@
 #!/usr/bin/env bun
-/**
- * `bun run models`: searches the models of the commit protocol, whole and with one part taken away at a time.
- *
- *   --deep         three transactions and two deaths instead of two and one; minutes
- *   --json FILE    writes [{ model, variant, about, bounds, expected, found, states, seconds }]
- *
- * Exit status 0: nothing was found in what is whole, and a fault wherever a part was missing; 1: not so; 2: cannot run.
- */
-import { parseArgs } from "node:util";
+/** `bun run models`: searches the models of the commit protocol, whole and with one part taken away at a time. */
+import { commandLine, flag, optionalText } from "../../examples/options.ts";
 import { isRight, missingTools, type Outcome, Search } from "./search.ts";
 import { cases } from "./variants.ts";
 
-const { values } = parseArgs({
-  options: { deep: { type: "boolean", default: false }, json: { type: "string" } },
+const options = commandLine({
+  command: "bun run models",
+  about:
+    "Searches the models of the commit protocol for faults: none in what is whole, one wherever a step, order, check or fence is missing.\n" +
+    "The status is 0 where that is so, 1 where it is not, 2 where Spin, Relacy or a compiler is missing.",
+  flags: {
+    deep: flag("three transactions and two deaths instead of two and one: minutes more"),
+    only: optionalText("only this reader: snapshot, mending, changes, verify or bell", "NAME"),
+    json: optionalText(
+      "writes [{ model, variant, about, bounds, expected, found, states, seconds }] to this file",
+      "FILE",
+    ),
+  },
+  examples: ["bun run models", "bun run models --only changes --json models.json"],
 });
 
 const missing = missingTools();
@@ -36,7 +41,12 @@ console.log(`     model  reader   without              expected found       stat
 const outcomes: Outcome[] = [];
 const start = performance.now();
 using search = new Search();
-for (const one of cases(values.deep)) {
+const chosen = cases(options.deep).filter(({ reader }) => !options.only || reader === options.only);
+if (chosen.length === 0) {
+  console.error(`bun run models: there is no reader ${options.only}`);
+  process.exit(2);
+}
+for (const one of chosen) {
   const outcome = await search.run(one);
   outcomes.push(outcome);
   console.log(row(outcome));
@@ -49,9 +59,9 @@ console.log(
   `\n${outcomes.length - removed} whole models, ${removed} with a part taken away: ${wrong} not as expected; ` +
     `${states} states and executions in ${((performance.now() - start) / 1000).toFixed(0)} s`,
 );
-if (values.json)
+if (options.json)
   await Bun.write(
-    values.json,
+    options.json,
     `${JSON.stringify(
       outcomes.map((outcome) => ({
         model: `${outcome.case.tool} ${outcome.case.reader}`,

@@ -71,8 +71,8 @@ const relacyRows: readonly Row[] = [
   ["FENCE_VALID", "snapshot", "read_valid: the bytes before begin and seq"],
   ["FENCE_FINISH", "changes", "commit_finish: seq odd before the stamps, whoever made it odd"],
   ["FENCE_STAMP", "verify", "commit_copy: the stamp before the bytes"],
-  ["ACQUIRE_VERIFY", "verify", "verify_committed: seq before the bytes"],
-  ["FENCE_VERIFY", "verify", "verify_committed: the bytes before the second look at the stamp"],
+  ["ACQUIRE_VERIFY", "verify", "verify_still: seq before the bytes"],
+  ["FENCE_VERIFY", "verify", "verify_still: the bytes before the second look at the stamp"],
   ["RELEASE_NOTIFY", "bell", "commit_finish, recover_back: the version before the bell", { takeover: 1 }],
   ["ACQUIRE_NOTIFY", "bell", "doorbell_run: the bell before the version"],
 ];
@@ -80,7 +80,7 @@ const relacyRows: readonly Row[] = [
 const spinWhole: readonly (readonly [Reader, string, Record<string, number>])[] = [
   ["snapshot", "every copy is one committed version, and a dead writer stops nobody", { CRASHES: 2 }],
   ["mending", "so is every copy that was mended", { READS: 3 }],
-  ["changes", "no delta is lost, and none is too large, after a recovery too", {}],
+  ["changes", "no delta is lost, and none is too large but where a writer goes on, after a recovery too", {}],
   ["changes", "no delta is lost where the redo page is", { SPOILS: 1, WRITERS: 1 }],
   ["verify", "a block is still while its stamp is", { CRASHES: 2 }],
   ["bell", "nobody sleeps over a version", { CRASHES: 2 }],

@@ -130,7 +130,7 @@ describe("one link's failure", () => {
     memory.set("b", 2);
     listening.publish();
     await until(() => b.dataBytes.get(1) === 128 && c.dataBytes.get(1) === 128, "the others");
-    await until(() => a.isClosed, "the end of the one");
+    await until(() => a.isClosed && listening.links.size === 2, "the end of the one");
     expect(a.of("ERROR").map(({ code }) => code)).toEqual(["INTERNAL"]);
     expect(a.of("ERROR")[0]!.text).not.toContain("gone");
     await until(() => errors.length > 0, "why");

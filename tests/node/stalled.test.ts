@@ -150,7 +150,7 @@ describe(`${stalledMax} followers that stand still`, () => {
         `${stalledMax} stalled: +${growth.toFixed(0)} MiB (RSS at most +${rssGrowth.toFixed(0)}), ${tooSlow} sent away; others p50 ${p50}, p99 ${p99}`,
       );
       expect(quantile(after, 0.5)).toBeLessThan(3 * quantile(before, 0.5) + 1);
-      await until(() => errors.length === tooSlow, "an event for each");
+      await until(() => errors.length === server.stats().door.tooSlow, "an event for each");
       expect(new Set(errors.map(({ details }) => details.reason))).toEqual(new Set(["LIMIT"]));
 
       // those who were not sent away go on, and end with the newest
