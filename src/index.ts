@@ -11,23 +11,24 @@
  * ```
  */
 import { Node, type OnUpdate } from "./node/node.ts";
-import type { AttachOptions as AttachOptionsOf } from "./node/attaching.ts";
-import type { StartOptions as StartOptionsOf } from "./node/options.ts";
+import type { AttachOptions as AttachOptionsOf } from "./node/options/attaching.ts";
+import type { StartOptions as StartOptionsOf } from "./node/options/options.ts";
 
 export { type ErrorCode, errorCodes, MemblastError } from "./errors.ts";
 export { type Dtype, dtypes, type TypedArray } from "./array/dtype.ts";
 export { NdArray } from "./array/ndarray.ts";
 export type { ArraySchema, Schema } from "./array/schema.ts";
 export type { Region } from "./delta/region.ts";
-export type { Copy } from "./node/copy.ts";
+export type { Copy } from "./node/storage/copy.ts";
 export type { LinkEvent, Node, NodeEvents, OnUpdate } from "./node/node.ts";
-export type { Conflation, Overflow } from "./node/events.ts";
-export type { DoorStats, LinkStats, NodeStats } from "./node/stats.ts";
-export type { Transaction, View } from "./node/views.ts";
-export type { Damage, Verification } from "./node/damage.ts";
+export type { Conflation, Overflow } from "./node/runtime/events.ts";
+export type { DoorStats } from "./node/doors/counters.ts";
+export type { LinkStats, NodeStats } from "./node/stats.ts";
+export type { Transaction, View } from "./node/storage/views.ts";
+export type { Damage, Verification } from "./node/storage/damage.ts";
 export type { DamagedPart } from "./memory/verification.ts";
 export { clean, type CleanOptions, list, type SegmentInfo } from "./memory/listing.ts";
-export type { Update } from "./node/update.ts";
+export type { Update } from "./node/runtime/update.ts";
 
 export type StartOptions = StartOptionsOf<OnUpdate>;
 export type AttachOptions = AttachOptionsOf<OnUpdate>;

@@ -1,12 +1,12 @@
 import { type Schema, schemaFromJson } from "../array/schema.ts";
 import { MemblastError } from "../errors.ts";
 import { hmacSha256 } from "../integrity/sha256.ts";
-import { Asking } from "../node/asking.ts";
-import { Line, type LineOwner } from "../node/line.ts";
-import type { Conflation } from "../node/events.ts";
-import type { Applied } from "../node/replica.ts";
-import type { Update } from "../node/update.ts";
-import type { World } from "../node/world.ts";
+import { Asking } from "../node/following/asking.ts";
+import { Line, type LineOwner } from "../node/following/line.ts";
+import type { Conflation } from "../node/runtime/events.ts";
+import type { Applied } from "../node/following/replica.ts";
+import type { Update } from "../node/runtime/update.ts";
+import type { World } from "../node/runtime/world.ts";
 import type { Delta } from "../protocol/assembly.ts";
 import { crc32c } from "../protocol/crc32c.ts";
 import { hexOf } from "../protocol/cursor.ts";

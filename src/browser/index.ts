@@ -10,8 +10,8 @@
  */
 import { config as zodConfig } from "zod/mini";
 import { hexOf } from "../protocol/cursor.ts";
-import { platform } from "../node/platform.ts";
-import type { World } from "../node/world.ts";
+import { platform } from "../node/runtime/platform.ts";
+import type { World } from "../node/runtime/world.ts";
 import { Client, type OnUpdate } from "./client.ts";
 import { webSocketTransport } from "./link.ts";
 import { type ConnectOptions as ClientOptions, parseConnectOptions } from "./options.ts";
@@ -21,7 +21,7 @@ export { NdArray } from "../array/ndarray.ts";
 export type { ArraySchema, Schema } from "../array/schema.ts";
 export type { Region } from "../delta/region.ts";
 export { type ErrorCode, MemblastError } from "../errors.ts";
-export type { Update } from "../node/update.ts";
+export type { Update } from "../node/runtime/update.ts";
 export type { Client, ClientEvents, ClientStats, OnUpdate } from "./client.ts";
 export type { RegionOption, Regions } from "./regions.ts";
 

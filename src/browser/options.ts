@@ -1,9 +1,10 @@
 import { fail } from "../errors.ts";
-import type { Pace } from "../node/pace.ts";
-import { type Backoff, backoffOf, type BackoffOptions, waitMsMax } from "../node/reconnect.ts";
+import type { Pace } from "../node/options/pace.ts";
+import { type Backoff, backoffOf, type BackoffOptions, waitMsMax } from "../node/options/reconnect.ts";
 import { nameCharactersMax } from "../protocol/limits.ts";
 import { type Address, formatAddress, parseAddress } from "../transport/address.ts";
-import type { RegionOption, Regions } from "./regions.ts";
+import { fits, isIn, isObject, isOneOf, isText } from "./checks.ts";
+import { isRegionList, type Regions } from "./regions.ts";
 
 /** Updates a second, heartbeats and waits are held to the same bounds as a node's. */
 const rateMax = 1e6;
@@ -57,23 +58,8 @@ export interface ConnectOptions {
   readonly reconnect?: BackoffOptions;
 }
 
-const isText = (value: unknown): value is string => typeof value === "string";
-const isOneOf =
-  (...words: readonly unknown[]) =>
-  (value: unknown) =>
-    words.includes(value);
-const isIn = (value: unknown, min: number, max: number) =>
-  Number(value) === value && value >= min && value <= max;
-const isObject = (value: unknown): value is object =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 const isName = (value: unknown) =>
   isText(value) && /^\P{C}+$/u.test(value) && value.length <= nameCharactersMax;
-const isIndices = (value: unknown) =>
-  value === undefined ||
-  (Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && each >= 0));
-const isArrayName = (value: unknown) => value === undefined || value === null || isText(value);
-
-const regionShape = { array: isArrayName, start: isIndices, shape: isIndices, as: isArrayName };
 const isWait = (value: unknown) => value === undefined || isIn(value, 1, waitMsMax);
 
 /** What each option may be, undefined apart, and how to say it. */
@@ -103,21 +89,6 @@ const rules: {
   ],
   onUpdate: [(value) => typeof value === "function", "a function"],
 };
-
-/** Whether each is written like a region; not whether there are such. */
-export function isRegionList(value: unknown): value is readonly RegionOption[] {
-  return Array.isArray(value) && value.every((each) => fits(each, regionShape));
-}
-
-/** An object with these properties and no others. */
-function fits(value: unknown, shape: Readonly<Record<string, (value: unknown) => boolean>>): boolean {
-  if (!isObject(value)) return false;
-  const given: Readonly<Record<string, unknown>> = { ...value };
-  return (
-    Object.keys(given).every((key) => Object.hasOwn(shape, key)) &&
-    Object.entries(shape).every(([key, isRight]) => isRight(given[key]))
-  );
-}
 
 function isRate(value: unknown): boolean {
   return value === null || (isIn(value, 0, rateMax) && value !== 0);

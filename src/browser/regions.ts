@@ -4,7 +4,7 @@ import { shapeText } from "../array/shape.ts";
 import type { MappingLink } from "../delta/mapping.ts";
 import { checkRegion, fullRegion, type Region } from "../delta/region.ts";
 import { fail } from "../errors.ts";
-import { isRegionList } from "./options.ts";
+import { fits, isText } from "./checks.ts";
 
 /** A box of one of the node's arrays, as a caller asks for it. */
 export interface RegionOption {
@@ -80,4 +80,16 @@ function regionOf(schema: Schema, { array = null, start, shape }: RegionOption):
   const region = { array, start: from, shape: shape ?? full.shape.map((count, axis) => count - from[axis]!) };
   checkRegion(schema, region);
   return region;
+}
+
+const isIndices = (value: unknown) =>
+  value === undefined ||
+  (Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && each >= 0));
+const isArrayName = (value: unknown) => value === undefined || value === null || isText(value);
+
+const regionShape = { array: isArrayName, start: isIndices, shape: isIndices, as: isArrayName };
+
+/** Whether each is written like a region; not whether there are such. */
+export function isRegionList(value: unknown): value is readonly RegionOption[] {
+  return Array.isArray(value) && value.every((each) => fits(each, regionShape));
 }

@@ -6,10 +6,10 @@ import { contains } from "../delta/runs.ts";
 import { fail } from "../errors.ts";
 import { scriptHasher } from "../integrity/sha256.ts";
 import type { Region } from "../delta/region.ts";
-import { Gaps } from "../node/gaps.ts";
-import { Replica } from "../node/replica.ts";
+import { Gaps } from "../node/following/gaps.ts";
+import { Replica } from "../node/following/replica.ts";
 import type { SubscriptionRequest } from "../protocol/follower_state.ts";
-import { Image } from "../node/image.ts";
+import { Image } from "../node/following/image.ts";
 import { planOf, type Regions } from "./regions.ts";
 
 /** One choice of regions: the arrays in which they land, and how far they have come. */

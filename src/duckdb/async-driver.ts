@@ -1,7 +1,7 @@
 import { fail } from "../errors.ts";
 import type { AsyncConnection, AsyncDatabase } from "./async-database.ts";
 import type { Layout } from "./layout.ts";
-import type { LiveTable, LiveTableOptions } from "./live-table.ts";
+import type { LiveTable, LiveTableOptions } from "./table.ts";
 import { type LiveNode, type Snapshot, Snapshots } from "./snapshot.ts";
 import { catalog, WrittenTable } from "./written-table.ts";
 

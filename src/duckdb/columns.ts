@@ -31,6 +31,18 @@ export const duckdbTypes: Readonly<Record<Dtype, DuckDBType>> = {
   f64: DOUBLE,
 };
 
+/** Where the values of a column come from: elements of the array, the row's number, or the snapshot's. */
+export type ColumnSource =
+  | { readonly kind: "cells"; readonly first: number; readonly step: number }
+  | { readonly kind: "row" }
+  | { readonly kind: "seen" };
+
+export interface ScanColumn {
+  readonly name: string;
+  readonly type: DuckDBType;
+  readonly source: ColumnSource;
+}
+
 /** Copies `vector.itemCount` elements of `data`, from index `first` in steps of `step`, into the vector. */
 export function fillColumn(vector: DuckDBVector, data: TypedArray, first: number, step: number): void {
   const count = vector.itemCount;

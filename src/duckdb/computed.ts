@@ -8,7 +8,7 @@ import {
   type DuckDBType,
 } from "@duckdb/node-api";
 import { fillComputed } from "./columns.ts";
-import type { Computed, SeenVersion } from "./live-table.ts";
+import type { Computed, SeenVersion } from "./table.ts";
 import type { Snapshots } from "./snapshot.ts";
 
 const types = { BIGINT, DOUBLE, VARCHAR } as const satisfies Record<Computed["type"], DuckDBType>;

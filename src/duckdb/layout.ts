@@ -1,7 +1,7 @@
 import type { Dtype } from "../array/dtype.ts";
 import { sizeOf } from "../array/shape.ts";
 import { fail } from "../errors.ts";
-import type { Computed, LiveTableOptions } from "./live-table.ts";
+import type { Computed, LiveTableOptions } from "./table.ts";
 import type { LiveNode } from "./snapshot.ts";
 
 /** A column of array elements: its first element's index. */

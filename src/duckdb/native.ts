@@ -3,7 +3,7 @@ import { type Dtype, dtypeBytes } from "../array/dtype.ts";
 import { fail } from "../errors.ts";
 import { check } from "../memory/failure.ts";
 import { cString, type ExternalReader, externalReader, library } from "../memory/library.ts";
-import type { ScanColumn } from "./scan.ts";
+import type { ScanColumn } from "./columns.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Type tags of @duckdb/node-bindings. The first External holds a struct that begins with the handle, the second the handle itself. */

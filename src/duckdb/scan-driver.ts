@@ -1,12 +1,12 @@
 import { BIGINT, DuckDBTableFunction, type DuckDBConnection } from "@duckdb/node-api";
 import { fail } from "../errors.ts";
 import { guardClosing } from "./closing.ts";
-import { duckdbTypes } from "./columns.ts";
+import { duckdbTypes, type ScanColumn } from "./columns.ts";
 import { registerComputed } from "./computed.ts";
 import { type Layout, quoted, rowCountIn } from "./layout.ts";
-import type { LiveTable, LiveTableOptions } from "./live-table.ts";
+import type { LiveTable, LiveTableOptions } from "./table.ts";
 import { NativeScans } from "./native.ts";
-import { type ScanColumn, TableScan } from "./scan.ts";
+import { TableScan } from "./scan.ts";
 import { type LiveNode, Snapshots } from "./snapshot.ts";
 
 let tables = 0;

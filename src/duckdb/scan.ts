@@ -3,24 +3,11 @@ import type {
   DuckDBTableFunctionBindInfo,
   DuckDBTableFunctionInfo,
   DuckDBTableFunctionInitInfo,
-  DuckDBType,
 } from "@duckdb/node-api";
 import { fail } from "../errors.ts";
-import { fillColumn, fillComputed } from "./columns.ts";
+import { fillColumn, fillComputed, type ScanColumn } from "./columns.ts";
 import type { NativeScans } from "./native.ts";
 import type { Reader, Snapshot, Snapshots } from "./snapshot.ts";
-
-/** Where the values of a column come from: elements of the array, the row's number, or the snapshot's. */
-export type ColumnSource =
-  | { readonly kind: "cells"; readonly first: number; readonly step: number }
-  | { readonly kind: "row" }
-  | { readonly kind: "seen" };
-
-export interface ScanColumn {
-  readonly name: string;
-  readonly type: DuckDBType;
-  readonly source: ColumnSource;
-}
 
 /** What a scan shows: an array of the snapshots as columns, and how many rows of it. */
 export interface ScanTable {

@@ -1,7 +1,7 @@
 import type { Dtype, TypedArray } from "../array/dtype.ts";
 import { normalise, type Runs, totalBytes } from "../delta/runs.ts";
 import { type Layout, quoted, rowCountIn } from "./layout.ts";
-import type { LiveTableOptions, SeenVersion } from "./live-table.ts";
+import type { LiveTableOptions, SeenVersion } from "./table.ts";
 import type { Snapshot, Snapshots } from "./snapshot.ts";
 
 /** How cells of a dtype come into SQL: what a function in JavaScript can return, and what that is cast to. All of it without loss. */

@@ -1,5 +1,5 @@
-import { Mailbox } from "./mailbox.ts";
-import type { Update } from "./update.ts";
+import { Mailbox } from "./runtime/mailbox.ts";
+import type { Update } from "./runtime/update.ts";
 
 /** Who wants to know of updates: handlers, called at each; and streams, which get as many as they take. */
 export class Audience {

@@ -1,30 +1,34 @@
+import { isStamped } from "../array/companion.ts";
 import type { NdArray } from "../array/ndarray.ts";
 import type { Schema } from "../array/schema.ts";
-import { isStamped } from "../array/companion.ts";
 import { HybridClock } from "../delta/stamp.ts";
 import { fail, MemblastError } from "../errors.ts";
 import { placeOf } from "../memory/place.ts";
 import { formatAddress, parseAddress } from "../transport/address.ts";
 import { Audience } from "./audience.ts";
-import { type AttachOptions, parseAttachOptions } from "./attaching.ts";
-import { refuseNamesake } from "./contradiction.ts";
-import { Copy } from "./copy.ts";
-import type { Verification } from "./damage.ts";
-import { Emitter } from "./emitter.ts";
-import type { LinkEvent, NodeEvents } from "./events.ts";
-import { Following, type FollowingOwner } from "./following.ts";
-import { guarded } from "./guarded.ts";
-import { type Identity, Listening } from "./listening.ts";
-import { followedRuns } from "./ownership.ts";
-import { adoptedSchema, openStorage, ownSchema } from "./opening.ts";
-import { checkName, type NodeConfig, parseStartOptions, type StartOptions } from "./options.ts";
-import { checkRate } from "./pace.ts";
-import { type NodeStats, followingStats, noDoor, publishingStats } from "./stats.ts";
-import { Storage, type Transaction, type View } from "./storage.ts";
-import { listeningOwner } from "./telling.ts";
-import type { Update } from "./update.ts";
-import { Watching } from "./watching.ts";
-import { realWorld, type World } from "./world.ts";
+import { noDoor } from "./doors/counters.ts";
+import { Listening } from "./doors/listening.ts";
+import { listeningOwner } from "./doors/telling.ts";
+import { Following, type FollowingOwner } from "./following/following.ts";
+import { type AttachOptions, parseAttachOptions } from "./options/attaching.ts";
+import { checkClose, type CloseOptions } from "./options/closing.ts";
+import { type NodeConfig, parseStartOptions } from "./options/config.ts";
+import { refuseNamesake } from "./options/contradiction.ts";
+import { checkName, type StartOptions } from "./options/options.ts";
+import { checkRate } from "./options/pace.ts";
+import { Emitter } from "./runtime/emitter.ts";
+import type { LinkEvent, NodeEvents } from "./runtime/events.ts";
+import { guarded } from "./runtime/guarded.ts";
+import type { Identity } from "./runtime/identity.ts";
+import type { Update } from "./runtime/update.ts";
+import { realWorld, type World } from "./runtime/world.ts";
+import { type NodeStats, followingStats, publishingStats } from "./stats.ts";
+import { Copy } from "./storage/copy.ts";
+import type { Verification } from "./storage/damage.ts";
+import { adoptedSchema, openStorage, ownSchema } from "./storage/opening.ts";
+import { followedRuns } from "./storage/ownership.ts";
+import { Storage, type Transaction, type View } from "./storage/storage.ts";
+import { Watching } from "./storage/watching.ts";
 
 export type { LinkEvent, NodeEvents };
 
@@ -65,8 +69,8 @@ export class Node implements AsyncDisposable {
 
   /** See {@link start}. */
   static async start(name: string, options: StartOptions<OnUpdate>, world: World = realWorld): Promise<Node> {
-    const config = parseStartOptions(options);
     checkName(name);
+    const config = parseStartOptions(options);
     refuseNamesake(name, config.servers);
     const node = new Node(name, world);
     if (options.onUpdate) node.onUpdate(options.onUpdate);
@@ -352,18 +356,11 @@ export class Node implements AsyncDisposable {
 
   /**
    * Lets nobody in any more, sends followers what is committed, says goodbye, and unmaps; takes up to a second for it, half of it for
-   * followers that do not keep up. Views become empty. Twice is nothing.
-   * Followers come back after `retryAfterMs` (0 to 86,400,000), each at a moment of its own: for a server that is only restarted.
+   * followers that do not keep up. Views become empty. Twice is nothing. @throws INVALID_OPTION
    */
-  close({ retryAfterMs }: { readonly retryAfterMs?: number } = {}): Promise<void> {
-    if (
-      retryAfterMs !== undefined &&
-      !(Number.isInteger(retryAfterMs) && retryAfterMs >= 0 && retryAfterMs <= 86_400_000)
-    )
-      fail("INVALID_OPTION", "close(): retryAfterMs is a whole number of milliseconds, up to a day", {
-        retryAfterMs,
-      });
-    return (this.#closing ??= this.#close(retryAfterMs));
+  close(options: CloseOptions = {}): Promise<void> {
+    checkClose(options);
+    return (this.#closing ??= this.#close(options.retryAfterMs));
   }
 
   async #close(retryAfterMs?: number): Promise<void> {

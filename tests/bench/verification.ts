@@ -2,9 +2,9 @@ import { makeSchema } from "../../src/array/schema.ts";
 import { Mapping } from "../../src/delta/mapping.ts";
 import { fullRegion } from "../../src/delta/region.ts";
 import { hasher } from "../../src/memory/digest.ts";
-import { Feeds } from "../../src/node/feed.ts";
-import { Mirror } from "../../src/node/mirror.ts";
-import { Storage } from "../../src/node/storage.ts";
+import { Feeds } from "../../src/node/publishing/feed.ts";
+import { Mirror } from "../../src/node/following/mirror.ts";
+import { Storage } from "../../src/node/storage/storage.ts";
 import { type Bench, nanoseconds } from "./measure.ts";
 
 const cells = 2 ** 25;

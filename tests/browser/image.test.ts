@@ -2,11 +2,11 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema } from "../../src/array/schema.ts";
 import { connect } from "../../src/browser/index.ts";
 import { noRuns, normalise, totalBytes } from "../../src/delta/runs.ts";
-import { Image } from "../../src/node/image.ts";
-import { Listening } from "../../src/node/listening.ts";
-import { parseStartOptions } from "../../src/node/options.ts";
-import type { Published } from "../../src/node/shadow.ts";
-import { realWorld } from "../../src/node/world.ts";
+import { Image } from "../../src/node/following/image.ts";
+import { Listening } from "../../src/node/doors/listening.ts";
+import { parseStartOptions } from "../../src/node/options/config.ts";
+import type { Published } from "../../src/node/storage/shadow.ts";
+import { realWorld } from "../../src/node/runtime/world.ts";
 import { codeOf, until } from "../node/until.ts";
 import { Random, seed } from "../transport/random.ts";
 

@@ -5,7 +5,7 @@ import { honest } from "../chaos/plan.ts";
 import { ChaosProxy } from "../chaos/proxy.ts";
 import { eager, Lane, type Report, Stage } from "../chaos/stage.ts";
 import { checkRuns } from "../../src/delta/runs.ts";
-import { Secret } from "../../src/node/secrets.ts";
+import { Secret } from "../../src/node/options/secrets.ts";
 import { amount, count, type Fault, mib, ms, quantile, type Trial } from "./fault.ts";
 import { Stranger, within } from "./strangers.ts";
 import { areRuns, edges, limits } from "../delta/edges.ts";

@@ -1,7 +1,7 @@
 /** Segments whose blocks are larger than 64 bytes. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema } from "../../src/array/schema.ts";
-import { Storage } from "../../src/node/storage.ts";
+import { Storage } from "../../src/node/storage/storage.ts";
 
 setDefaultTimeout(30_000);
 

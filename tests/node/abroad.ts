@@ -1,4 +1,4 @@
-import { realWorld, type World } from "../../src/node/world.ts";
+import { realWorld, type World } from "../../src/node/runtime/world.ts";
 
 /** A world in which everybody who comes in seems to come from there. */
 export function comingFrom(remote: string, world: World = realWorld): World {

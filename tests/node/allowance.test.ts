@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { makeSchema } from "../../src/array/schema.ts";
 import { normalise, totalBytes } from "../../src/delta/runs.ts";
 import { start } from "../../src/index.ts";
-import { Allowance, creditMax, overlapMax, stretchesMax } from "../../src/node/allowance.ts";
+import { Allowance, creditMax, overlapMax, stretchesMax } from "../../src/node/publishing/allowance.ts";
 import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { seed } from "../transport/random.ts";
 import { RawFollower } from "./raw.ts";

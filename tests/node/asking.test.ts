@@ -1,9 +1,9 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { connect } from "../../src/browser/index.ts";
 import { start } from "../../src/index.ts";
-import { Allowance } from "../../src/node/allowance.ts";
-import { Asking } from "../../src/node/asking.ts";
-import { realWorld } from "../../src/node/world.ts";
+import { Allowance } from "../../src/node/publishing/allowance.ts";
+import { Asking } from "../../src/node/following/asking.ts";
+import { realWorld } from "../../src/node/runtime/world.ts";
 import { refuse } from "../../src/protocol/fault.ts";
 import { Clock } from "../sim/clock.ts";
 import { codeOf, until } from "./until.ts";

@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { Backlog } from "../../src/node/backlog.ts";
-import type { Reading } from "../../src/node/encoding.ts";
+import { Backlog } from "../../src/node/publishing/backlog.ts";
+import type { Reading } from "../../src/node/publishing/encoding.ts";
 
 setDefaultTimeout(30_000);
 

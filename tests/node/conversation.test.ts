@@ -1,9 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { schemaToJson } from "../../src/array/schema.ts";
-import { Allowance, creditMax } from "../../src/node/allowance.ts";
-import { Feeds } from "../../src/node/feed.ts";
-import { Publishing } from "../../src/node/publishing.ts";
-import { realWorld } from "../../src/node/world.ts";
+import { Allowance, creditMax } from "../../src/node/publishing/allowance.ts";
+import { Feeds } from "../../src/node/publishing/feed.ts";
+import { Publishing } from "../../src/node/publishing/publishing.ts";
+import { realWorld } from "../../src/node/runtime/world.ts";
 import { crc32c } from "../../src/memory/digest.ts";
 import { decodeFrame } from "../../src/protocol/decode.ts";
 import { encodeMessage } from "../../src/protocol/encode.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Socket, Subprocess } from "bun";
 import { type Node, start } from "../../src/index.ts";
-import type { Crowded } from "../../src/node/events.ts";
+import type { Crowded } from "../../src/node/runtime/events.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { until } from "./until.ts";
 

@@ -8,9 +8,9 @@ import {
   holdMsMax,
   periodMs,
   type Stranger,
-} from "../../src/node/doorkeeper.ts";
+} from "../../src/node/doors/doorkeeper.ts";
 import { Node as NodeOf } from "../../src/node/node.ts";
-import { Secret } from "../../src/node/secrets.ts";
+import { Secret } from "../../src/node/options/secrets.ts";
 import { certificates } from "../transport/certificates.ts";
 import { comingFrom } from "./abroad.ts";
 import { codeOf, until } from "./until.ts";

@@ -1,9 +1,9 @@
 import { heapStats } from "bun:jsc";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Runs } from "../../src/delta/runs.ts";
-import { type Encoding, newReading, type Reading } from "../../src/node/encoding.ts";
-import { type Feed, Feeds } from "../../src/node/feed.ts";
-import { realWorld } from "../../src/node/world.ts";
+import { type Encoding, newReading, type Reading } from "../../src/node/publishing/encoding.ts";
+import { type Feed, Feeds } from "../../src/node/publishing/feed.ts";
+import { realWorld } from "../../src/node/runtime/world.ts";
 import { Memory } from "./memory.ts";
 
 setDefaultTimeout(30_000);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Gaps } from "../../src/node/gaps.ts";
+import { Gaps } from "../../src/node/following/gaps.ts";
 import type { Delta } from "../../src/protocol/assembly.ts";
 
 function delta(from: number, to: number, about: Partial<Delta> = {}): Delta {

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { MemblastError } from "../../src/index.ts";
-import { guarded } from "../../src/node/guarded.ts";
+import { guarded } from "../../src/node/runtime/guarded.ts";
 import { Node } from "../../src/node/node.ts";
-import { realWorld, type World } from "../../src/node/world.ts";
+import { realWorld, type World } from "../../src/node/runtime/world.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import { Clock } from "../sim/clock.ts";
 import { until } from "./until.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { start, type StartOptions } from "../../src/index.ts";
 import { Node } from "../../src/node/node.ts";
-import { backoffMs, backoffOf, defaultBackoff } from "../../src/node/reconnect.ts";
-import type { World } from "../../src/node/world.ts";
+import { backoffMs, backoffOf, defaultBackoff } from "../../src/node/options/reconnect.ts";
+import type { World } from "../../src/node/runtime/world.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";

@@ -1,11 +1,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { heapStats } from "bun:jsc";
 import type { Runs } from "../../src/delta/runs.ts";
-import { type Encoding, newReading, type Reading } from "../../src/node/encoding.ts";
-import { type Feed, Feeds } from "../../src/node/feed.ts";
-import type { KeepingLimits } from "../../src/node/keeping.ts";
-import { Waiting } from "../../src/node/waiting.ts";
-import { realWorld, type World } from "../../src/node/world.ts";
+import { type Encoding, newReading, type Reading } from "../../src/node/publishing/encoding.ts";
+import { type Feed, Feeds } from "../../src/node/publishing/feed.ts";
+import type { KeepingLimits } from "../../src/node/publishing/keeping.ts";
+import { Waiting } from "../../src/node/publishing/waiting.ts";
+import { realWorld, type World } from "../../src/node/runtime/world.ts";
 import { Clock } from "../sim/clock.ts";
 import { Memory } from "./memory.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { MemblastError } from "../../src/errors.ts";
-import { Line, type LineOwner } from "../../src/node/line.ts";
+import { Line, type LineOwner } from "../../src/node/following/line.ts";
 import { crc32c } from "../../src/protocol/crc32c.ts";
 import { newFollower } from "../../src/protocol/follower.ts";
 import { defaultLimits } from "../../src/protocol/limits.ts";

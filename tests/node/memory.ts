@@ -1,6 +1,6 @@
 import { makeSchema } from "../../src/array/schema.ts";
 import { intersect, type Runs } from "../../src/delta/runs.ts";
-import type { Published } from "../../src/node/shadow.ts";
+import type { Published } from "../../src/node/storage/shadow.ts";
 
 /** An image whose bytes are all of one version, and are written by the block. */
 export class Memory implements Published {

@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { aheadMsMax } from "../../src/delta/stamp.ts";
 import type { Node } from "../../src/index.ts";
 import { Node as AnyNode } from "../../src/node/node.ts";
-import { realWorld } from "../../src/node/world.ts";
+import { realWorld } from "../../src/node/runtime/world.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(30_000);

@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { Conflation, Overflow } from "../../src/node/events.ts";
+import type { Conflation, Overflow } from "../../src/node/runtime/events.ts";
 import { type MemblastError, type Node, start, type StartOptions } from "../../src/index.ts";
-import type { World } from "../../src/node/world.ts";
+import type { World } from "../../src/node/runtime/world.ts";
 import { Node as NodeWithWorld } from "../../src/node/node.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
 import { Clock } from "../sim/clock.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { Node } from "../../src/node/node.ts";
-import { Keyring, secretsOption } from "../../src/node/secrets.ts";
-import { realWorld, type World } from "../../src/node/world.ts";
+import { Keyring, secretsOption } from "../../src/node/options/secrets.ts";
+import { realWorld, type World } from "../../src/node/runtime/world.ts";
 import { crc32c } from "../../src/memory/digest.ts";
 import { encodeMessage } from "../../src/protocol/encode.ts";
 import type { AuthMessage, ChallengeMessage, HelloMessage } from "../../src/protocol/messages.ts";

@@ -1,8 +1,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import type { Runs } from "../../src/delta/runs.ts";
-import { newReading } from "../../src/node/encoding.ts";
-import { Feeds } from "../../src/node/feed.ts";
-import { Sending } from "../../src/node/sending.ts";
+import { newReading } from "../../src/node/publishing/encoding.ts";
+import { Feeds } from "../../src/node/publishing/feed.ts";
+import { Sending } from "../../src/node/publishing/sending.ts";
 import { Memory } from "./memory.ts";
 
 setDefaultTimeout(30_000);

@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "node:net";
 import { type MemblastError, type Node, start } from "../../src/index.ts";
 import { Node as NodeOf } from "../../src/node/node.ts";
-import { realWorld, type World } from "../../src/node/world.ts";
+import { realWorld, type World } from "../../src/node/runtime/world.ts";
 import type { Accept } from "../../src/transport/link.ts";
 import { until } from "./until.ts";
 

@@ -4,9 +4,9 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type MemblastError, start } from "../../src/index.ts";
-import { failuresMax, holdMsMax } from "../../src/node/doorkeeper.ts";
+import { failuresMax, holdMsMax } from "../../src/node/doors/doorkeeper.ts";
 import { Node } from "../../src/node/node.ts";
-import { realWorld, type World } from "../../src/node/world.ts";
+import { realWorld, type World } from "../../src/node/runtime/world.ts";
 import { RawFollower, type RawKey } from "./raw.ts";
 import { until } from "./until.ts";
 

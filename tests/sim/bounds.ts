@@ -1,6 +1,6 @@
-import { Conversation } from "../../src/node/conversation.ts";
-import type { Encoding, Reading } from "../../src/node/encoding.ts";
-import { Feeds } from "../../src/node/feed.ts";
+import { Conversation } from "../../src/node/runtime/conversation.ts";
+import type { Encoding, Reading } from "../../src/node/publishing/encoding.ts";
+import { Feeds } from "../../src/node/publishing/feed.ts";
 import type { FollowerState } from "../../src/protocol/follower_state.ts";
 import type { Cluster } from "./cluster.ts";
 

@@ -1,7 +1,7 @@
 import { drainMicrotasks } from "bun:jsc";
 import type { MemblastError } from "../../src/index.ts";
 import { Node } from "../../src/node/node.ts";
-import type { World } from "../../src/node/world.ts";
+import type { World } from "../../src/node/runtime/world.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
 import type { Transport } from "../../src/transport/link.ts";
 import type { Clock } from "./clock.ts";

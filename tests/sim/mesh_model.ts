@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { withCompanions } from "../../src/array/companion.ts";
 import { makeSchema } from "../../src/array/schema.ts";
 import { HybridClock, stampOf } from "../../src/delta/stamp.ts";
-import { Staging } from "../../src/node/staging.ts";
-import { Storage } from "../../src/node/storage.ts";
+import { Staging } from "../../src/node/following/staging.ts";
+import { Storage } from "../../src/node/storage/storage.ts";
 import type { Mangle } from "./models.ts";
 
 const operations = [

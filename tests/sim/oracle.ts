@@ -1,5 +1,5 @@
 import type { MemblastError, Update } from "../../src/index.ts";
-import type { Conflation } from "../../src/node/events.ts";
+import type { Conflation } from "../../src/node/runtime/events.ts";
 import type { Fault } from "./faults.ts";
 import { type Box, checksum, type Member, type Parent } from "./member.ts";
 

@@ -1,4 +1,4 @@
-import { Replica } from "../../src/node/replica.ts";
+import { Replica } from "../../src/node/following/replica.ts";
 import type { Delta } from "../../src/protocol/assembly.ts";
 
 type Spoiler = (delta: Delta) => Delta;

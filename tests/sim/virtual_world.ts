@@ -1,4 +1,4 @@
-import type { World } from "../../src/node/world.ts";
+import type { World } from "../../src/node/runtime/world.ts";
 import type { Transport } from "../../src/transport/link.ts";
 import type { Clock } from "./clock.ts";
 import type { Random } from "./random.ts";

@@ -1,0 +1,145 @@
+import type { Schema } from "../../array/schema.ts";
+import { stridesOf } from "../../array/shape.ts";
+import { segmentCount } from "../../array/strided.ts";
+import { checkRegion, type Region, segmentsMax } from "../../delta/region.ts";
+import { intersect, type Runs } from "../../delta/runs.ts";
+import { refuse } from "../../protocol/fault.ts";
+
+/** So many subscriptions of one link may cover a byte: a commit, or a first state, is never sent more often than that. */
+export const overlapMax = 4;
+
+/** Separate stretches of memory under all subscriptions of one link. */
+export const stretchesMax = segmentsMax;
+
+/** The same under all that all links of a node follow, where followers of the same regions count as one: 16 bytes each, or 24. */
+export const stretchesMaxOfNode = 16 * stretchesMax;
+
+/** Regions of so few are always let in: they take less than everything else about a subscription. */
+export const stretchesFew = 64;
+
+/**
+ * Work that one link may ask for at once, and each second from then on, in stretches. A subscription of a million of them takes half a
+ * second until its first state goes out, so this is a second at once, and an eighth of a core from then on.
+ */
+export const creditMax = 2 * stretchesMax;
+export const creditPerSecond = stretchesMax / 4;
+
+/** One subscription: the bytes that it covers, and what it has cost. */
+interface Held {
+  readonly runs: Runs;
+  readonly paid: number;
+}
+
+/**
+ * What one link may subscribe to: so that many subscriptions, or the same ones made and ended or repaired again and again, cost this node
+ * no more than a few ordinary ones. Everything above is refused with the fault LIMIT, or UNSUPPORTED where waiting
+ * would not help, and nothing is computed for it.
+ */
+export class Allowance {
+  readonly #schema: Schema;
+  readonly #now: () => number;
+  readonly #held = new Map<number, Held>();
+  #stretches = 0;
+  #credit = creditMax;
+  #creditAt: number;
+
+  constructor(schema: Schema, now: () => number) {
+    this.#schema = schema;
+    this.#now = now;
+    this.#creditAt = now();
+  }
+
+  /** Stretches under all subscriptions. */
+  get stretches(): number {
+    return this.#stretches;
+  }
+
+  /** Before the runs of these regions are made: what that costs is paid, or refused. Gives what was paid. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
+  pay(regions: readonly Region[]): number {
+    this.#charge(regions.length); // before they are looked at, and also if they do not fit
+    const stretches = this.#stretchesOf(regions);
+    if (stretches > stretchesMax)
+      refuse(
+        "UNSUPPORTED",
+        `These regions are ${stretches} separate stretches of memory, at most ${stretchesMax} fit one link.`,
+      );
+    if (this.#stretches + stretches > stretchesMax)
+      refuse(
+        "LIMIT",
+        `All subscriptions of a link may take up ${stretchesMax} separate stretches of memory.`,
+      );
+    // They are compared with those of every other subscription.
+    const cost = stretches + Math.min(this.#stretches, this.#held.size * stretches);
+    this.#charge(cost);
+    return regions.length + cost;
+  }
+
+  /** What differs is to be found and sent again, which is as much work as the first time. @throws LIMIT */
+  payAgain(subscription: number): void {
+    this.#charge((this.#held.get(subscription)?.runs.length ?? 0) / 2);
+  }
+
+  #charge(cost: number): void {
+    const now = this.#now();
+    this.#credit = Math.min(creditMax, this.#credit + ((now - this.#creditAt) / 1000) * creditPerSecond);
+    this.#creditAt = now;
+    if (cost > this.#credit)
+      refuse("LIMIT", "This link asks for too much in too short a time: wait a second.");
+    this.#credit -= cost;
+  }
+
+  #stretchesOf(regions: readonly Region[]): number {
+    let count = 0;
+    for (const region of regions) {
+      const { shape } = checkRegion(this.#schema, region);
+      count += segmentCount({ shape: region.shape, strides: stridesOf(shape), offset: 0 });
+    }
+    return count;
+  }
+
+  /** Whether these bytes may be covered once more. @throws LIMIT */
+  check(runs: Runs): void {
+    const shared = [...this.#held.values()].map((others) => intersect(others.runs, runs));
+    if (depthOf(shared) >= overlapMax)
+      refuse("LIMIT", `At most ${overlapMax} subscriptions of a link may cover the same bytes.`);
+  }
+
+  /** One more subscription, which covers these bytes and has cost so much. */
+  add(subscription: number, runs: Runs, paid = 0): void {
+    this.#held.set(subscription, { runs, paid });
+    this.#stretches += runs.length / 2;
+  }
+
+  /** That one has ended by no fault of the follower's: it may ask for the same again at once. */
+  giveBack(subscription: number): void {
+    this.#credit += this.#held.get(subscription)?.paid ?? 0;
+  }
+
+  delete(subscription: number): void {
+    const held = this.#held.get(subscription);
+    if (!held) return;
+    this.#held.delete(subscription);
+    this.#stretches -= held.runs.length / 2;
+  }
+}
+
+/** How many of these have a byte in common, where most of them do. */
+function depthOf(sets: readonly Runs[]): number {
+  const count = sets.reduce((sum, runs) => sum + runs.length / 2, 0);
+  const starts = new Float64Array(count);
+  const ends = new Float64Array(count);
+  let at = 0;
+  for (const runs of sets)
+    for (let i = 0; i < runs.length; i += 2) {
+      starts[at] = runs[i]!;
+      ends[at++] = runs[i]! + runs[i + 1]!;
+    }
+  starts.sort();
+  ends.sort();
+  let [ended, deepest] = [0, 0];
+  for (let begun = 0; begun < count; begun++) {
+    while (ends[ended]! <= starts[begun]!) ended++;
+    deepest = Math.max(deepest, begun + 1 - ended);
+  }
+  return deepest;
+}
