@@ -1,5 +1,6 @@
 /** F36 to F38: more of them than there is room for. */
 import { Actor } from "../chaos/actor.ts";
+import { linksMaxOf } from "../../src/transport/descriptors.ts";
 import { certificates } from "../transport/certificates.ts";
 import { eager, type Report } from "../chaos/stage.ts";
 import { count, type Fault, mib, ms, quantile, type Trial } from "./fault.ts";
@@ -80,19 +81,22 @@ async function connected(a: Actor, b: Actor): Promise<number> {
 
 const filesMax = 128;
 const besieging = 400;
-/** Beside them: those who were there before. */
+/** Beside them: those who were there before, and are looked at. */
 const existing = 3;
+/** Until no more may stand: the siege is to cost what sending away costs, not what serving does. */
+const filling = linksMaxOf(filesMax) - existing;
 
 const siege: Fault = {
   id: "F37",
   name: "400 clients at a server with 128 descriptors, and none left at all",
   seconds: 15,
   async run(trial) {
-    const seconds = Math.min(4, Math.max(1, trial.secondsLeft / 4));
+    const seconds = Math.min(4, Math.max(1, trial.secondsLeft / 5));
     await using publisher = new Actor("publisher", {
       under: ["sh", "-c", `ulimit -n ${filesMax}; exec "$0" "$@"`],
     });
     await using inside = new Actor("followers");
+    await using others = new Actor("followers");
     await using outside = new Actor("followers");
     const { addresses } = await publisher.call<{ addresses: string[] }>(
       "open",
@@ -103,12 +107,14 @@ const siege: Fault = {
     const port = Number(server.split(":")[1]);
     for (let i = 0; i < existing; i++) await inside.call("follow", `f${i}`, { server, ...eager });
     await publisher.call("tick", 10);
+    const alone = await cpuOf(publisher, seconds);
+    const arrays = { shape: [64], arrays: { bytes: { shape: [256], dtype: "u8" } } };
+    await others.call("crowd", filling, { server, ...arrays });
     await Bun.sleep(300);
     await inside.call("takeAges", "f0");
-    const idle = await cpuOf(publisher, seconds);
+    const full = await cpuOf(publisher, seconds);
     const before = await inside.call<number[]>("takeAges", "f0");
 
-    const arrays = { shape: [64], arrays: { bytes: { shape: [256], dtype: "u8" } } };
     await outside.call(
       "crowd",
       besieging,
@@ -116,15 +122,15 @@ const siege: Fault = {
       false,
     );
     await Bun.sleep(500);
-    const besieged = (await cpuOf(publisher, seconds)) - idle;
+    const besieged = (await cpuOf(publisher, seconds)) - full;
     const during = await inside.call<number[]>("takeAges", "f0");
-    await outside.call("closeAll");
+    await Promise.all([others, outside].map((actor) => actor.call("closeAll")));
     const afterSiege = await letIn(inside, server, "g");
 
     const hoarded = await publisher.call<number>("hoard");
     const waiting = await Promise.all(Array.from({ length: 40 }, () => Stranger.open(port)));
     await Bun.sleep(500);
-    const exhausted = (await cpuOf(publisher, seconds)) - idle;
+    const exhausted = (await cpuOf(publisher, seconds)) - alone;
     closeAll(waiting);
     await publisher.call("letGo");
     const afterHoard = await letIn(inside, server, "h");
