@@ -48,12 +48,13 @@ export function addPart(
 ):
   | { readonly kind: "partial"; readonly assembly: Assembly }
   | { readonly kind: "whole"; readonly delta: Delta } {
-  const { head, chunks, dataBytes, end, ...before } = begun(assembly, part, limits);
+  const before = begun(assembly, part, limits);
+  const { head, chunks, end } = before;
   const runCount = before.runCount + runsBegunIn(part, end);
   const runsMax = limits.stretches + limits.bytes / bytesOfRunMin;
   if (runCount > runsMax) bad(`it has more than the ${Math.floor(runsMax)} runs that may be in it`);
   checkRuns(part.runs, end, limits);
-  const total = dataBytes + part.data.byteLength;
+  const total = before.dataBytes + part.data.byteLength;
   if (total > head.totalBytes) bad(`it brings more than the ${head.totalBytes} bytes that it announced`);
   const link: Link<DeltaChunk> | null =
     part.runs.length === 0 ? chunks : { value: { runs: part.runs, data: part.data }, before: chunks };

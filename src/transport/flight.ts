@@ -113,6 +113,10 @@ export class Flight {
 
   /** The first `count` bytes, in memory of their own. */
   #remove(count: number): Uint8Array {
+    if (this.#chunks[0]!.length === count) {
+      this.#bytes -= count;
+      return this.#chunks.shift()!;
+    }
     const removed = new Uint8Array(count);
     let filled = 0;
     let used = 0;

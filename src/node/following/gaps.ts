@@ -30,7 +30,8 @@ export class Gaps {
   }
 
   /** What to tell of a delta that was applied to `from`, null where there was no state of this incarnation; null: of nothing. */
-  after(from: number | null, { to: version, ...delta }: Delta): Omit<Conflation, "source"> | null {
+  after(from: number | null, delta: Delta): Omit<Conflation, "source"> | null {
+    const version = delta.to;
     // While something is mended, deltas do not agree, or do by chance, as often as they come; the repair has all that was committed.
     const isMending = delta.repair || (!delta.full && delta.from !== from);
     const cause = this.#cause ?? (isMending ? "mismatch" : null);
