@@ -198,7 +198,13 @@ function onDelta(state: FollowerOpen, part: DeltaPart): OpenStep {
   if (following.stage === "asked") return refuse("UNEXPECTED", "DELTA before SUBSCRIBED.");
   if (part.head !== undefined) checkHead(state, following, part.head);
   const result = addPart(following.assembly, part, request);
-  if (result.kind === "partial") return [put(state, { ...following, assembly: result.assembly }), []];
+  if (result.kind === "partial") {
+    const { assembly, chunks } = result;
+    return [
+      put(state, { ...following, assembly }),
+      [{ kind: "part", key: request.key, head: part.head, chunks }],
+    ];
+  }
   const { delta } = result;
   const mending = delta.repair ? "repairArrived" : following.mending;
   return [
