@@ -300,7 +300,7 @@ export const canaries: Readonly<Record<string, Canary>> = {
   },
   hasty: {
     bug: "who wants to write in the middle of a delta makes its bytes be forgotten",
-    needs: ["delay"],
+    needs: ["delay", "partial"],
     layout: "maps",
     plant() {
       const { clear } = StandingPlace.prototype;
