@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema, schemaToJson } from "../../src/array/schema.ts";
+import { noRuns } from "../../src/delta/runs.ts";
 import { MemblastError } from "../../src/errors.ts";
 import type { Segment } from "../../src/memory/segment.ts";
 import { Allowance } from "../../src/node/publishing/allowance.ts";
@@ -225,6 +226,40 @@ test("a repair that waits for room stands for all commits until then; the next o
     [0, 1, false],
     [1, 3, true],
     [3, 4, false],
+  ]);
+});
+
+test("what was nothing for a follower of every commit is not made again from all that came after it", async () => {
+  const memory = new Memory();
+  const { listening } = await serve(memory);
+  const { keeping } = listening.feeds;
+  using raw = await RawFollower.connect(listening.addresses[0]!);
+  await raw.join("every");
+  raw.subscribe(1, { regions: whole("a"), mode: "every", maxRate: 1e-3 });
+  await until(() => raw.heads.length === 1, "the first state");
+  const commit = (value: number) => {
+    memory.set("a", value);
+    listening.committed();
+  };
+  const { changedSince } = memory;
+  memory.changedSince = (since, clip = null) =>
+    clip ? { version: memory.version, runs: noRuns } : changedSince.call(memory, since);
+  commit(1); // in a block of what is followed, but none of its words
+  memory.changedSince = changedSince; // the words are not known for long
+  keeping.hasRoomFor = () => false;
+  raw.send({ type: "RATE", id: 1, perSecond: null });
+  await raw.turn();
+  for (let value = 2; value <= 3; value++) commit(value);
+  keeping.hasRoomFor = () => true;
+  makeRoom(listening.feeds);
+  await until(() => raw.heads.at(-1)!.to === 3, "the commits");
+  commit(4);
+  await raw.turn();
+  expect(raw.heads.map(({ from, to }) => [from, to])).toEqual([
+    [0, 0],
+    [0, 2],
+    [2, 3],
+    [3, 4],
   ]);
 });
 

@@ -349,6 +349,8 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     const backlog = this.#backlogs.get(subscription);
     const waiting = backlog?.shift();
     if (waiting) return this.#sending.begin(waiting);
+    // Every commit was looked at when it was made. What is made only now may be more, and all that comes meanwhile.
+    if (backlog && backlog.tail !== null) return this.#nothingToSend(subscription, from);
     this.#begin(subscription, from, () => this.#feedOf.get(subscription)!.delta(from, full));
   }
 
