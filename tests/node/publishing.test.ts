@@ -8,6 +8,7 @@ import { newReading } from "../../src/node/publishing/encoding.ts";
 import { Feeds } from "../../src/node/publishing/feed.ts";
 import { Listening } from "../../src/node/doors/listening.ts";
 import { parseStartOptions } from "../../src/node/options/config.ts";
+import type { StartOptions } from "../../src/node/options/options.ts";
 import { Publishing } from "../../src/node/publishing/publishing.ts";
 import { type Published, Shadow } from "../../src/node/storage/shadow.ts";
 import { realWorld } from "../../src/node/runtime/world.ts";
@@ -90,16 +91,20 @@ afterEach(() => {
 });
 
 /** A door before any state, and what goes wrong at it. */
-async function serve(published: Published) {
+async function serve(
+  published: Published,
+  options: Partial<StartOptions<unknown>> = {},
+  onOverflow = () => {},
+) {
   const errors: MemblastError[] = [];
   const listening = new Listening(
     published,
     identity,
-    parseStartOptions({ listen: 0, shape: [1] }),
+    parseStartOptions({ listen: 0, shape: [1], ...options }),
     realWorld,
     {
       onReport() {},
-      onOverflow() {},
+      onOverflow,
       onClosed: ({ conversation }) => void (conversation.failure && errors.push(conversation.failure)),
       onCrowded() {},
       onFaulty() {},
@@ -281,6 +286,33 @@ test("what waits for a follower of every commit is of the version that it leads 
   raw.send({ type: "RATE", id: 1, perSecond: null });
   await until(() => raw.heads.length === 101, "all commits");
   expect(gathered).toBe(100);
+});
+
+test("whoever hears of an overflow may commit, and nobody else gets two commits as one", async () => {
+  const memory = new Memory();
+  let told = 0;
+  const commit = () => {
+    memory.set("a", memory.version + 1);
+    listening.committed();
+  };
+  const { listening } = await serve(memory, { queueBytesMax: 0 }, () => void (told++ === 0 && commit()));
+  const follow = async (name: string, maxRate: number | null) => {
+    const raw = await (await RawFollower.connect(listening.addresses[0]!)).join(name);
+    raw.subscribe(1, { regions: whole("a"), mode: "every", maxRate });
+    await until(() => raw.heads.length === 1, "the first state");
+    return raw;
+  };
+  using slow = await follow("slow", 1e-3); // it comes first at each commit
+  using good = await follow("good", null);
+  commit();
+  await until(() => good.heads.at(-1)!.to === 2, "both commits");
+  expect(good.heads.map(({ from, to }) => [from, to])).toEqual([
+    [0, 0],
+    [0, 1],
+    [1, 2],
+  ]);
+  await slow.seen("ERROR");
+  expect(told).toBe(1);
 });
 
 test("a subscription that is refused, here or by the session, leaves nothing behind", async () => {
