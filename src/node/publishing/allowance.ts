@@ -24,6 +24,9 @@ export const stretchesFew = 64;
 export const creditMax = 2 * stretchesMax;
 export const creditPerSecond = stretchesMax / 4;
 
+/** So many stretches can be compared in the time of what one of a subscription costs. */
+const comparedPerCredit = 4;
+
 /** One subscription: the bytes that it covers, and what it has cost. */
 interface Held {
   readonly runs: Runs;
@@ -40,8 +43,11 @@ export class Allowance {
   readonly #now: () => number;
   readonly #held = new Map<number, Held>();
   #stretches = 0;
+  /** Below 0 where something turned out to cost more than was left. */
   #credit = creditMax;
   #creditAt: number;
+  /** What the request that is looked at has cost so far. */
+  #spent = 0;
 
   constructor(schema: Schema, now: () => number) {
     this.#schema = schema;
@@ -54,8 +60,14 @@ export class Allowance {
     return this.#stretches;
   }
 
-  /** Before the runs of these regions are made: what that costs is paid, or refused. Gives what was paid. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
-  pay(regions: readonly Region[]): number {
+  /** Work that may be asked for now. */
+  get credit(): number {
+    return this.#credit;
+  }
+
+  /** Before the runs of these regions are made: what that costs is paid, or refused. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
+  pay(regions: readonly Region[]): void {
+    this.#spent = 0;
     this.#charge(regions.length); // before they are looked at, and also if they do not fit
     const stretches = this.#stretchesOf(regions);
     if (stretches > stretchesMax)
@@ -68,10 +80,12 @@ export class Allowance {
         "LIMIT",
         `All subscriptions of a link may take up ${stretchesMax} separate stretches of memory.`,
       );
-    // They are compared with those of every other subscription.
-    const cost = stretches + Math.min(this.#stretches, this.#held.size * stretches);
-    this.#charge(cost);
-    return regions.length + cost;
+    this.#charge(stretches + (this.#isCompared ? Math.min(this.#stretches, this.#held.size * stretches) : 0));
+  }
+
+  /** Whether the next subscription is compared with every other one: fewer cannot be too many. */
+  get #isCompared(): boolean {
+    return this.#held.size >= overlapMax;
   }
 
   /** What differs is to be found and sent again, which is as much work as the first time. @throws LIMIT */
@@ -85,7 +99,13 @@ export class Allowance {
     this.#creditAt = now;
     if (cost > this.#credit)
       refuse("LIMIT", "This link asks for too much in too short a time: wait a second.");
+    this.#owe(cost);
+  }
+
+  /** What is known only when it is due; until it has come back, nothing more is to be had. */
+  #owe(cost: number): void {
     this.#credit -= cost;
+    this.#spent += cost;
   }
 
   #stretchesOf(regions: readonly Region[]): number {
@@ -97,16 +117,21 @@ export class Allowance {
     return count;
   }
 
-  /** Whether these bytes may be covered once more. @throws LIMIT */
+  /** Whether these bytes may be covered once more. What there is in common costs as well, and is not known before. @throws LIMIT */
   check(runs: Runs): void {
-    const shared = [...this.#held.values()].map((others) => intersect(others.runs, runs));
-    if (depthOf(shared) >= overlapMax)
+    if (!this.#isCompared) return;
+    const shared = [...this.#held.values()]
+      .map((others) => intersect(others.runs, runs))
+      .filter(({ length }) => length > 0);
+    this.#owe(countOf(shared) / comparedPerCredit);
+    if (shared.length >= overlapMax && depthOf(shared) >= overlapMax)
       refuse("LIMIT", `At most ${overlapMax} subscriptions of a link may cover the same bytes.`);
   }
 
-  /** One more subscription, which covers these bytes and has cost so much. */
-  add(subscription: number, runs: Runs, paid = 0): void {
-    this.#held.set(subscription, { runs, paid });
+  /** The request has been let in, and covers these bytes. */
+  add(subscription: number, runs: Runs): void {
+    this.#held.set(subscription, { runs, paid: this.#spent });
+    this.#spent = 0;
     this.#stretches += runs.length / 2;
   }
 
@@ -123,9 +148,14 @@ export class Allowance {
   }
 }
 
+/** Stretches of all of them. */
+function countOf(sets: readonly Runs[]): number {
+  return sets.reduce((sum, runs) => sum + runs.length / 2, 0);
+}
+
 /** How many of these have a byte in common, where most of them do. */
 function depthOf(sets: readonly Runs[]): number {
-  const count = sets.reduce((sum, runs) => sum + runs.length / 2, 0);
+  const count = countOf(sets);
   const starts = new Float64Array(count);
   const ends = new Float64Array(count);
   let at = 0;
