@@ -4,7 +4,13 @@ import fc from "fast-check";
 import { makeSchema } from "../../src/array/schema.ts";
 import { normalise, totalBytes } from "../../src/delta/runs.ts";
 import { start } from "../../src/index.ts";
-import { Allowance, creditMax, overlapMax, stretchesMax } from "../../src/node/publishing/allowance.ts";
+import {
+  Allowance,
+  creditMax,
+  leavesMax,
+  overlapMax,
+  stretchesMax,
+} from "../../src/node/publishing/allowance.ts";
 import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { seed } from "../transport/random.ts";
 import { RawFollower } from "./raw.ts";
@@ -136,6 +142,27 @@ describe("what one link may ask for", () => {
     }
     allowance.add(overlapMax, Float64Array.of(8, 8));
     expect(looksAtNext()).toBeGreaterThan(0);
+  });
+
+  test("trees are hashed for it from a credit of their own, and even a huge one at once", () => {
+    let now = 0;
+    const allowance = new Allowance(schema, () => now);
+    const box = { array: null, start: [0, 0], shape: [1, 1] };
+    const follow = (id: number, leaves: number) => {
+      allowance.pay([box]);
+      allowance.payLeaves(leaves);
+      allowance.add(id, Float64Array.of(64 * id, 8));
+    };
+    follow(1, 3 * leavesMax);
+    expect(isRefused(() => follow(2, 1))).toBe(true);
+    for (let i = 0; i < 100; i++) allowance.payAgain(1); // what needs no tree goes on
+    for (; isRefused(() => follow(2, 1)); now += 1000) expect(now).toBeLessThan(17_000);
+    expect(now).toBe(16_000); // what was owed has come back
+    now += 1000;
+    follow(3, 3 * leavesMax);
+    expect(isRefused(() => follow(4, 1))).toBe(true);
+    allowance.giveBack(3);
+    follow(4, 1);
   });
 
   test("all subscriptions together have a limited number of stretches", () => {

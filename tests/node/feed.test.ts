@@ -137,3 +137,18 @@ test("all feeds together have a limited number of stretches; those of a few come
   feeds.drop(second);
   feeds.take(column(3, 400), latest);
 });
+
+test("a tree is paid for by the first who follows, until nobody does any more", () => {
+  const feeds = new Feeds(new Memory(MiB));
+  const paid: number[] = [];
+  const take = (bytes: number, verify: boolean) =>
+    feeds.take(Float64Array.of(0, bytes) as Runs, { verify, mode: "latest" }, (leaves) => paid.push(leaves));
+  const feed = take(MiB, true);
+  for (let i = 0; i < 1000; i++) expect(take(MiB, true)).toBe(feed);
+  take(MiB, false);
+  expect(paid).toEqual([256]);
+  feeds.drop(feed);
+  take(MiB, true);
+  take(4097, true);
+  expect(paid).toEqual([256, 256, 2]);
+});

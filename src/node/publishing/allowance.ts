@@ -4,6 +4,7 @@ import { segmentCount } from "../../array/strided.ts";
 import { checkRegion, type Region, segmentsMax } from "../../delta/region.ts";
 import { intersect, type Runs } from "../../delta/runs.ts";
 import { refuse } from "../../protocol/fault.ts";
+import { Purse } from "./purse.ts";
 
 /** So many subscriptions of one link may cover a byte: a commit, or a first state, is never sent more often than that. */
 export const overlapMax = 4;
@@ -24,13 +25,27 @@ export const stretchesFew = 64;
 export const creditMax = 2 * stretchesMax;
 export const creditPerSecond = stretchesMax / 4;
 
+/**
+ * Leaves of Merkle trees that one link may have hashed at once, and each second from then on: a second for the first GiB, and again an
+ * eighth of a core. Whoever follows more is let in as well, and then has to wait for longer before anything else is hashed for it.
+ */
+export const leavesMax = 2 ** 18;
+const leavesPerSecond = leavesMax / 8;
+
 /** So many stretches can be compared in the time of what one of a subscription costs. */
 const comparedPerCredit = 4;
 
+/** What a subscription has cost. */
+interface Cost {
+  readonly work: number;
+  readonly leaves: number;
+}
+
+const nothing: Cost = { work: 0, leaves: 0 };
+
 /** One subscription: the bytes that it covers, and what it has cost. */
-interface Held {
+interface Held extends Cost {
   readonly runs: Runs;
-  readonly paid: number;
 }
 
 /**
@@ -40,19 +55,17 @@ interface Held {
  */
 export class Allowance {
   readonly #schema: Schema;
-  readonly #now: () => number;
+  readonly #work: Purse;
+  readonly #hashing: Purse;
   readonly #held = new Map<number, Held>();
   #stretches = 0;
-  /** Below 0 where something turned out to cost more than was left. */
-  #credit = creditMax;
-  #creditAt: number;
   /** What the request that is looked at has cost so far. */
-  #spent = 0;
+  #spent = nothing;
 
   constructor(schema: Schema, now: () => number) {
     this.#schema = schema;
-    this.#now = now;
-    this.#creditAt = now();
+    this.#work = new Purse(creditMax, creditPerSecond, now);
+    this.#hashing = new Purse(leavesMax, leavesPerSecond, now);
   }
 
   /** Stretches under all subscriptions. */
@@ -60,15 +73,15 @@ export class Allowance {
     return this.#stretches;
   }
 
-  /** Work that may be asked for now. */
+  /** Work that may be asked for now, in stretches. */
   get credit(): number {
-    return this.#credit;
+    return this.#work.credit;
   }
 
   /** Before the runs of these regions are made: what that costs is paid, or refused. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
   pay(regions: readonly Region[]): void {
-    this.#spent = 0;
-    this.#charge(regions.length); // before they are looked at, and also if they do not fit
+    this.#spent = nothing;
+    this.#pay(regions.length); // before they are looked at, and also if they do not fit
     const stretches = this.#stretchesOf(regions);
     if (stretches > stretchesMax)
       refuse(
@@ -80,7 +93,7 @@ export class Allowance {
         "LIMIT",
         `All subscriptions of a link may take up ${stretchesMax} separate stretches of memory.`,
       );
-    this.#charge(stretches + (this.#isCompared ? Math.min(this.#stretches, this.#held.size * stretches) : 0));
+    this.#pay(stretches + (this.#isCompared ? Math.min(this.#stretches, this.#held.size * stretches) : 0));
   }
 
   /** Whether the next subscription is compared with every other one: fewer cannot be too many. */
@@ -90,22 +103,22 @@ export class Allowance {
 
   /** What differs is to be found and sent again, which is as much work as the first time. @throws LIMIT */
   payAgain(subscription: number): void {
-    this.#charge((this.#held.get(subscription)?.runs.length ?? 0) / 2);
+    this.#work.pay((this.#held.get(subscription)?.runs.length ?? 0) / 2);
   }
 
-  #charge(cost: number): void {
-    const now = this.#now();
-    this.#credit = Math.min(creditMax, this.#credit + ((now - this.#creditAt) / 1000) * creditPerSecond);
-    this.#creditAt = now;
-    if (cost > this.#credit)
-      refuse("LIMIT", "This link asks for too much in too short a time: wait a second.");
-    this.#owe(cost);
+  /** A tree of so many leaves is to be hashed, which others who follow the same get for nothing. @throws LIMIT */
+  payLeaves(leaves: number): void {
+    this.#hashing.owe(leaves);
+    this.#spent = { ...this.#spent, leaves };
   }
 
-  /** What is known only when it is due; until it has come back, nothing more is to be had. */
-  #owe(cost: number): void {
-    this.#credit -= cost;
-    this.#spent += cost;
+  #pay(cost: number): void {
+    this.#work.pay(cost);
+    this.#spend(cost);
+  }
+
+  #spend(work: number): void {
+    this.#spent = { ...this.#spent, work: this.#spent.work + work };
   }
 
   #stretchesOf(regions: readonly Region[]): number {
@@ -123,21 +136,25 @@ export class Allowance {
     const shared = [...this.#held.values()]
       .map((others) => intersect(others.runs, runs))
       .filter(({ length }) => length > 0);
-    this.#owe(countOf(shared) / comparedPerCredit);
+    const cost = countOf(shared) / comparedPerCredit;
+    this.#work.owe(cost);
+    this.#spend(cost);
     if (shared.length >= overlapMax && depthOf(shared) >= overlapMax)
       refuse("LIMIT", `At most ${overlapMax} subscriptions of a link may cover the same bytes.`);
   }
 
   /** The request has been let in, and covers these bytes. */
   add(subscription: number, runs: Runs): void {
-    this.#held.set(subscription, { runs, paid: this.#spent });
-    this.#spent = 0;
+    this.#held.set(subscription, { runs, ...this.#spent });
+    this.#spent = nothing;
     this.#stretches += runs.length / 2;
   }
 
   /** That one has ended by no fault of the follower's: it may ask for the same again at once. */
   giveBack(subscription: number): void {
-    this.#credit += this.#held.get(subscription)?.paid ?? 0;
+    const { work, leaves } = this.#held.get(subscription) ?? nothing;
+    this.#work.giveBack(work);
+    this.#hashing.giveBack(leaves);
   }
 
   delete(subscription: number): void {

@@ -248,8 +248,15 @@ export class Feeds {
     return runs;
   }
 
-  /** The feed of these bytes. Whoever does not follow it then drops it again. @throws LIMIT where all feeds together are too many stretches */
-  take(runs: Runs, { verify: verified, mode }: Pick<Wanted, "verify" | "mode">): Feed {
+  /**
+   * The feed of these bytes. Whoever does not follow it then drops it again. Where nobody follows it yet, the leaves of its tree are to
+   * be paid for. @throws LIMIT where all feeds together are too many stretches
+   */
+  take(
+    runs: Runs,
+    { verify: verified, mode }: Pick<Wanted, "verify" | "mode">,
+    payLeaves: (leaves: number) => void = () => {},
+  ): Feed {
     const bytes = new Uint8Array(runs.buffer, runs.byteOffset, runs.byteLength);
     const key = `${mode}:${verified}:${sha256(bytes).toHex()}`;
     const known = this.#feeds.get(key);
@@ -261,6 +268,7 @@ export class Feeds {
         "LIMIT",
         `All that is followed here may take up ${this.#stretchesMax} separate stretches of memory: take whole rows.`,
       );
+    if (verified) payLeaves(Math.ceil(feed.bytes / leafBytes));
     this.#stretches += stretches;
     this.#feeds.set(key, feed);
     this.#groups[mode].feeds.add(feed);

@@ -310,7 +310,7 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     this.#allowance.pay(request.regions);
     const runs = this.#feeds.runsOf(request.regions, this.#rights(this.keyId));
     this.#allowance.check(runs);
-    const feed = this.#feeds.take(runs, request);
+    const feed = this.#feeds.take(runs, request, (leaves) => this.#allowance.payLeaves(leaves));
     this.#allowance.add(subscription, feed.runs); // not its own runs: who follows the same holds the same
     this.#feedOf.set(subscription, feed);
     const subscriptions = feed.followers.get(this) ?? new Set();
