@@ -179,7 +179,8 @@ export class Listening {
         if (report.kind === "joined") this.#doorkeeper.leave(stranger);
         this.#owner.onReport(publishing, report);
       },
-      onOverflow: (publishing, bytes) => this.#owner.onOverflow(publishing, bytes),
+      // In the midst of a commit: whoever hears of it may make another one, which is not to overtake this one on its way to others.
+      onOverflow: (publishing, bytes) => this.#world.soon(() => this.#owner.onOverflow(publishing, bytes)),
       onTooSlow: () => void this.#doorkeeper.counters.tooSlow++,
       onClosed: (publishing, cause) => {
         letGo();
