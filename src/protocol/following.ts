@@ -1,3 +1,4 @@
+import { parseMeta } from "../array/meta.ts";
 import { fail } from "../errors.ts";
 import { addPart, leafCountOf } from "./assembly.ts";
 import { decodeFrame, moment } from "./decode.ts";
@@ -228,6 +229,19 @@ function checkHead(state: FollowerOpen, following: LiveFollowing, head: DeltaHea
   }
   if (request.verify && head.root === undefined) {
     refuse("BAD_MESSAGE", "DELTA: it has no root, and the subscription is to be verified.");
+  }
+  if (head.meta !== undefined && !isJson(head.meta)) {
+    refuse("BAD_MESSAGE", "DELTA: its metadata are not JSON in UTF-8.");
+  }
+}
+
+/** Looked at here, because whose metadata are not taken over has them parsed by nobody until the user asks. */
+function isJson(text: Uint8Array): boolean {
+  try {
+    parseMeta(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

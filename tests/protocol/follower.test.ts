@@ -231,6 +231,12 @@ describe("the rule of applying", () => {
     ["from a newer version", { from: 6, to: 7 }, "us STALE_DELTA"],
     ["of another incarnation", { from: 5, to: 6, incarnation: "00".repeat(16) }, "us STALE_DELTA"],
     ["that is full, though nothing is missing", { full: true, to: 9, totalBytes: 10_000 }, "us STALE_DELTA"],
+    ["with metadata that are no JSON", { from: 5, to: 6, meta: Buffer.from("{not json") }, "us BAD_MESSAGE"],
+    [
+      "with metadata that are no text",
+      { from: 5, to: 6, meta: Uint8Array.of(34, 255, 34) },
+      "us BAD_MESSAGE",
+    ],
     ["that repairs what nobody complained of", { from: 5, to: 5, repair: true }, "us UNEXPECTED"],
   ];
   test.each(bad)("a delta %s", (_, head, end) => {
