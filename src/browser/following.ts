@@ -12,7 +12,6 @@ import { crc32c } from "../protocol/crc32c.ts";
 import { hexOf } from "../protocol/cursor.ts";
 import { newFollower } from "../protocol/follower.ts";
 import type {
-  AppliedOutcome,
   FollowerAction,
   FollowerEvent,
   FollowerReport,
@@ -272,10 +271,8 @@ export class Following implements LineOwner {
     } catch (error) {
       return this.#failed(error);
     }
-    const outcome: AppliedOutcome =
-      result.kind === "ok" ? result : { kind: "mismatch", leafHashes: result.leafHashes };
     const { version } = subscription.replica;
-    this.#step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
+    this.#step({ kind: "applied", delta, version, outcome: result, now: this.#world.now() });
     if (result.kind === "mismatch") return;
     this.#line.succeeded();
     this.counters.deltas++;

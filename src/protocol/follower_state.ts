@@ -95,8 +95,11 @@ export interface Welcome {
 
 export type AppliedOutcome =
   | { readonly kind: "ok" }
-  /** `leafHashes`: 32 bytes for every leaf of the subscription at `version`; null asks for everything anew at once. */
-  | { readonly kind: "mismatch"; readonly leafHashes: Uint8Array | null };
+  /**
+   * `leafHashes`: 32 bytes for every leaf of the subscription at `version`, made only where they are to be sent; null asks for everything
+   * anew at once.
+   */
+  | { readonly kind: "mismatch"; readonly leafHashes: (() => Uint8Array) | null };
 
 export type FollowerEvent =
   | LinkEvent

@@ -253,10 +253,10 @@ function onApplied(state: FollowerOpen, event: FollowerEvent & { kind: "applied"
   if (delta.full)
     refuse("MISMATCH", `Subscription ${following.id} differs from its root after a full delta.`);
   if (delta.repair) return askAnew(state, following, version);
-  // Deltas that were under way when the repair was asked for cannot agree yet.
+  // Deltas that were under way when the repair was asked for cannot agree yet. However many there are, each costs what one that agrees does.
   if (following.mending !== "none") return [state, []];
   if (outcome.leafHashes === null) return askAnew(state, following, version);
-  return askRepair(state, following, version, outcome.leafHashes);
+  return askRepair(state, following, version, outcome.leafHashes());
 }
 
 function mended(state: FollowerOpen, following: LiveFollowing, delta: DeltaHead): OpenStep {

@@ -354,7 +354,7 @@ export class Following implements LineOwner {
       const { version } = replica;
       this.#line.step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
     };
-    if (result.kind === "mismatch") return tell({ kind: "mismatch", leafHashes: result.leafHashes });
+    if (result.kind === "mismatch") return tell(result);
     this.#line.succeeded();
     this.counters.deltas++;
     if (delta.full) this.counters.fullDeltas++;

@@ -7,10 +7,10 @@ import { Update } from "../runtime/update.ts";
 import { Arrival, type ArrivalMemory } from "./arrival.ts";
 import { Mirror, type MirroredMemory } from "./mirror.ts";
 
-/** What became of a delta. After a mismatch nothing of it is left, and the leaf hashes are of what is there. */
+/** What became of a delta. After a mismatch nothing of it is left, and the leaf hashes are of what is there when they are asked for. */
 export type Applied =
   | { readonly kind: "ok"; readonly update: Update }
-  | { readonly kind: "mismatch"; readonly leafHashes: Uint8Array };
+  | { readonly kind: "mismatch"; readonly leafHashes: () => Uint8Array };
 
 /** The memory that a replica lives in: a node's storage, or a browser's. */
 export interface ReplicaMemory extends MirroredMemory, ArrivalMemory {
@@ -117,7 +117,7 @@ export class Replica {
     }
     if (!agrees) {
       storage.rollback();
-      return { kind: "mismatch", leafHashes: this.#mirror!.leafHashes() };
+      return { kind: "mismatch", leafHashes: () => this.#mirror!.leafHashes() };
     }
     const isChanged = storage.commit() > 0;
     this.#mirror?.accept();
