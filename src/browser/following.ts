@@ -285,6 +285,7 @@ export class Following implements LineOwner {
     if (subscription === this.shown && !this.#wanted)
       for (const waiter of this.#waiting.splice(0)) waiter.resolve();
     this.#owner.onUpdate(result.update);
+    if (this.isClosed) return; // by who was told
     const gap = subscription.gaps.after(from, delta);
     if (gap) this.#owner.onConflated({ source: this.#config.url, ...gap });
   }

@@ -314,6 +314,7 @@ export class Following implements LineOwner {
   }
 
   #lookAgain(): void {
+    if (this.#line.isClosed) return; // by who heard of it
     this.#cancelSecondLook = this.#world.after(secondLookMs, () => {
       this.#cancelSecondLook = null;
       try {
@@ -364,6 +365,7 @@ export class Following implements LineOwner {
     // In a mesh most of what comes has come by another way already.
     const isNews = this.#staging ? from === null : delta.meta || delta.full;
     if (update.version !== update.from || isNews) this.#owner.onUpdate(this, update);
+    if (this.#line.isClosed) return; // by who was told
     this.#heedClocks();
     const gap = this.#gaps.after(from, delta);
     if (gap) this.#owner.onConflated(this, { source: this.server.key, ...gap });
