@@ -361,7 +361,11 @@ export class Node implements AsyncDisposable {
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkClose(options);
-    return (this.#closing ??= this.#close(options.retryAfterMs));
+    if (this.#closing) return this.#closing;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#closing = promise; // before it begins: who hears of an error on the way may close the node as well
+    resolve(this.#close(options.retryAfterMs));
+    return promise;
   }
 
   async #close(retryAfterMs?: number): Promise<void> {

@@ -1,12 +1,15 @@
 /** Nodes and pages that are closed by a handler of theirs, in the midst of what it was told of. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { truncateSync } from "node:fs";
 import { Client } from "../../src/browser/client.ts";
 import { parseConnectOptions } from "../../src/browser/options.ts";
 import { aheadMsMax } from "../../src/delta/stamp.ts";
-import type { StartOptions } from "../../src/index.ts";
+import { type StartOptions, start } from "../../src/index.ts";
+import { placeOf } from "../../src/memory/place.ts";
 import { Node } from "../../src/node/node.ts";
 import type { World } from "../../src/node/runtime/world.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
+import { uniqueName } from "../memory/names.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
 import { virtualWorld } from "../sim/virtual_world.ts";
@@ -163,4 +166,20 @@ test("the handlers behind the one that closes the node are not called", () => {
   server.write((a) => a.set(0, 1));
   bench.run(1000);
   expect(told).toEqual(["first"]);
+});
+
+test("a handler that closes the node over an error of its closing does not begin that again", async () => {
+  const name = uniqueName("closing");
+  const codes: string[] = [];
+  const options = { shape: [5000], share: true, writers: "many", listen: 0 } as const;
+  const node = await start(name, {
+    ...options,
+    onError: ({ code }) => {
+      codes.push(code);
+      void node.close();
+    },
+  });
+  truncateSync(placeOf(name).data, 4096);
+  await node.close();
+  expect(codes).toEqual(["TRUNCATED"]);
 });
