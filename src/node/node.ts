@@ -82,6 +82,7 @@ export class Node implements AsyncDisposable {
       const schema = ownSchema(config);
       if (schema) node.#storage = openStorage(name, schema, config, clock);
       await node.#follow(identity, config, clock);
+      node.#living(); // an update may have come, and who was told of it closed the node
       node.#watchOthers();
       if (config.listen.length) node.#watch();
       node.#listening = new Listening(

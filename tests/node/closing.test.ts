@@ -9,10 +9,12 @@ import { placeOf } from "../../src/memory/place.ts";
 import { Node } from "../../src/node/node.ts";
 import type { World } from "../../src/node/runtime/world.ts";
 import { LoopbackNetwork } from "../../src/transport/loopback_network.ts";
+import type { Transport } from "../../src/transport/link.ts";
 import { uniqueName } from "../memory/names.ts";
 import { Clock } from "../sim/clock.ts";
 import { Random } from "../sim/random.ts";
 import { virtualWorld } from "../sim/virtual_world.ts";
+import { codeOf } from "./until.ts";
 
 setDefaultTimeout(30_000);
 
@@ -166,6 +168,38 @@ test("the handlers behind the one that closes the node are not called", () => {
   server.write((a) => a.set(0, 1));
   bench.run(1000);
   expect(told).toEqual(["first"]);
+});
+
+test("a node that is closed while it opens its doors leaves none open, and start() says so", async () => {
+  const bench = new Bench();
+  const server = bench.start(bench.there, { shape: [4], listen: url });
+  server.write((a) => a.set(0, 1));
+  let [opened, left] = [0, 0];
+  const listen: Transport["listen"] = async (...all) => {
+    await new Promise<void>((resolve) => bench.clock.schedule(100, resolve));
+    const listener = await bench.network.listen(...all);
+    opened++;
+    left++;
+    const close = () => {
+      left = 0; // there is only one
+      listener.close();
+    };
+    return { address: listener.address, connections: 0, refused: 0, close };
+  };
+  const { transport } = bench.here.world;
+  const world = {
+    ...bench.here.world,
+    transport: { ...transport, connect: transport.connect.bind(transport), listen },
+  };
+  const options = {
+    server: url,
+    insecure: true,
+    listen: ["10.0.0.2:1", "10.0.0.2:2", "10.0.0.2:3"],
+    onUpdate: (_: unknown, node: Node) => void node.close(),
+  };
+  const started = codeOf(() => Node.start("f", options, world));
+  bench.run(2000);
+  expect([await started, opened, left, bench.here.timers.size]).toEqual(["CLOSED", 1, 0, 0]);
 });
 
 test("a handler that closes the node over an error of its closing does not begin that again", async () => {

@@ -2,8 +2,13 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { connect } from "../../src/browser/index.ts";
 import { start, type MemblastError } from "../../src/index.ts";
+import { Node } from "../../src/node/node.ts";
+import { realWorld } from "../../src/node/runtime/world.ts";
+import { formatAddress } from "../../src/transport/address.ts";
+import { systemTransport } from "../../src/transport/endpoint.ts";
+import type { Transport } from "../../src/transport/link.ts";
 import { RawServer } from "./raw_server.ts";
-import { until } from "./until.ts";
+import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
 
@@ -17,10 +22,12 @@ describe("metadata that are no JSON", () => {
   const serve = (address?: string) =>
     RawServer.listen(
       specs,
-      (link, request) => {
-        link.accept(request, bytes);
-        link.delta(request.id, { full: true, to: 1 }, fives);
-        link.delta(request.id, { from: 1, to: 2, meta }, Uint8Array.of(6));
+      {
+        onSubscribe(link, request) {
+          link.accept(request, bytes);
+          link.delta(request.id, { full: true, to: 1 }, fives);
+          link.delta(request.id, { from: 1, to: 2, meta }, Uint8Array.of(6));
+        },
       },
       address,
     );
@@ -63,4 +70,30 @@ describe("metadata that are no JSON", () => {
     expect(errors[0]).toMatchObject({ code: "PROTOCOL", details: { reason: "BAD_MESSAGE" } });
     expect([client.state === "closed", client.ndarray("b").get(0)]).toEqual([false, 5]);
   });
+});
+
+test("a first state before it was asked for: who closes the node over it has no door left open", async () => {
+  using raw = await RawServer.listen(specs, {
+    onWelcome(link) {
+      link.accept({ id: 1 }, bytes);
+      link.delta(1, { full: true, to: 1 }, fives);
+    },
+  });
+  const listened: string[] = [];
+  const transport: Transport = {
+    ...realWorld.transport,
+    listen: (address, ...rest) => (
+      listened.push(formatAddress(address)),
+      systemTransport.listen(address, ...rest)
+    ),
+  };
+  let closing: Promise<void> | undefined;
+  const options = {
+    server: raw.address,
+    listen: 0,
+    onUpdate: (_: unknown, node: Node) => void (closing ??= node.close()),
+  };
+  expect(await codeOf(() => Node.start("f", options, { ...realWorld, transport }))).toBe("CLOSED");
+  await closing;
+  expect(listened).toEqual([]);
 });

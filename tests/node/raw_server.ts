@@ -13,6 +13,12 @@ import type { Link, Listener } from "../../src/transport/link.ts";
 
 const randomHex = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes)).toHex();
 
+/** What a {@link RawServer} says besides its part of the handshake. */
+export interface Script {
+  readonly onWelcome?: (link: RawPublication) => void;
+  readonly onSubscribe?: (link: RawPublication, request: SubscribeMessage) => void;
+}
+
 /** A link to a {@link RawServer}. */
 export class RawPublication {
   /** All that has come, PINGs apart, which are answered. */
@@ -34,7 +40,7 @@ export class RawPublication {
   }
 
   /** Takes what is asked for, which is answered with nothing else. */
-  accept({ id }: SubscribeMessage, bytes: number): void {
+  accept({ id }: Pick<SubscribeMessage, "id">, bytes: number): void {
     this.send({ type: "SUBSCRIBED", id, incarnation: this.#incarnation, version: 1, bytes, resumed: false });
   }
 
@@ -60,7 +66,7 @@ export class RawPublication {
     return this.messages.filter((message) => message.type === type) as Extract<Received, { type: Type }>[];
   }
 
-  received(bytes: Uint8Array, onSubscribe: (request: SubscribeMessage) => void): void {
+  received(bytes: Uint8Array, { onWelcome, onSubscribe }: Script): void {
     this.#framer.push(bytes);
     for (let frame = this.#framer.next(); frame !== null; frame = this.#framer.next()) {
       if (frame instanceof ProtocolFault) throw frame;
@@ -68,9 +74,12 @@ export class RawPublication {
       if (message === null || message.type === "DELTA") continue;
       this.messages.push(message);
       if (message.type === "HELLO") this.#challenge();
-      if (message.type === "AUTH") this.#welcome();
+      if (message.type === "AUTH") {
+        this.#welcome();
+        onWelcome?.(this);
+      }
       if (message.type === "PING") this.send({ type: "PONG", opaque: message.opaque.slice() });
-      if (message.type === "SUBSCRIBE") onSubscribe(message);
+      if (message.type === "SUBSCRIBE") onSubscribe?.(this, message);
     }
   }
 
@@ -97,7 +106,7 @@ export class RawServer implements Disposable {
 
   static async listen(
     specs: readonly ArraySpec[],
-    onSubscribe: (link: RawPublication, request: SubscribeMessage) => void,
+    script: Script,
     address = "127.0.0.1:0",
   ): Promise<RawServer> {
     const schema = schemaToJson(makeSchema([...specs], 4096));
@@ -106,7 +115,7 @@ export class RawServer implements Disposable {
       const publication = new RawPublication(link, schema);
       links.push(publication);
       return {
-        onBytes: (_, bytes) => publication.received(bytes, (request) => onSubscribe(publication, request)),
+        onBytes: (_, bytes) => publication.received(bytes, script),
         onClose() {},
       };
     });

@@ -116,10 +116,13 @@ export class Listening {
     };
   }
 
-  /** Opens every door or none: ADDRESS_IN_USE, INVALID_ADDRESS. */
+  /** Opens every door or none: ADDRESS_IN_USE, INVALID_ADDRESS, CLOSED where it was shut meanwhile. */
   async open(): Promise<void> {
     try {
-      for (const address of this.#config.listen) this.#listeners.push(await this.#listen(address));
+      for (const address of this.#config.listen) {
+        this.#listeners.push(await this.#listen(address));
+        if (this.#isShut) fail("CLOSED", "start(): the node was closed while it opened its doors");
+      }
     } catch (error) {
       this.shut();
       throw error;
