@@ -27,6 +27,7 @@ export type { LinkStats, NodeStats } from "./node/stats.ts";
 export type { Transaction, View } from "./node/storage/views.ts";
 export type { Damage, Verification } from "./node/storage/damage.ts";
 export type { DamagedPart } from "./memory/verification.ts";
+export { libraryKind, type LibraryKind } from "./memory/library.ts";
 export { clean, type CleanOptions, list, type SegmentInfo } from "./memory/listing.ts";
 export type { Update } from "./node/runtime/update.ts";
 
