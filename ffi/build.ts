@@ -25,7 +25,7 @@ export function amalgamate(file: string, seen = new Set<string>()): string {
 }
 
 export function findCompiler(): string | null {
-  for (const name of [process.env.CC, "cc", "gcc", "clang"])
+  for (const name of [process.env["CC"], "cc", "gcc", "clang"])
     if (name) {
       const path = Bun.which(name);
       if (path) return path;

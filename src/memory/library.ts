@@ -119,7 +119,7 @@ function bind(bound: Record<string, unknown>): Library {
 
 /** The shared object as a path that dlopen can take, also inside a `bun build --compile` executable; null where none was built. */
 async function builtLibrary(): Promise<string | null> {
-  if (process.env.MEMBLAST_LIBRARY) return process.env.MEMBLAST_LIBRARY;
+  if (process.env["MEMBLAST_LIBRARY"]) return process.env["MEMBLAST_LIBRARY"];
   try {
     // @ts-ignore: made by ffi/build.ts
     const file: { default: string } = await import("../../ffi/build/libmemblast.so", {
@@ -185,7 +185,7 @@ async function load(): Promise<{ library: Library; kind: LibraryKind }> {
   try {
     if (built) return { library: bind(dlopen(built, symbols as never).symbols), kind: "compiled" };
   } catch (error) {
-    if (error instanceof MemblastError || process.env.MEMBLAST_LIBRARY) throw error;
+    if (error instanceof MemblastError || process.env["MEMBLAST_LIBRARY"]) throw error;
     // built for another machine: compile it for this one
   }
   try {
@@ -224,6 +224,6 @@ export async function externalReader(): Promise<ExternalReader> {
   const file: { default: string } = await import("../../ffi/napi.c", { with: { type: "text" } });
   const args = ["napi_env", "napi_value", pointer];
   const symbols = compileText(file.default, { mb_external: { args, returns: pointer } });
-  const read = symbols.mb_external as (env: null, value: object, tag: BigUint64Array) => number | null;
+  const read = symbols["mb_external"] as (env: null, value: object, tag: BigUint64Array) => number | null;
   return (value, tag) => (typeof value === "object" && value !== null ? read(null, value, tag) : null);
 }

@@ -154,10 +154,10 @@ export class Oracle {
   onError(error: MemblastError, { flip, spoil }: Readonly<Record<Fault, number>>): void {
     const { code, details, message } = error;
     if (code === "CONNECT_FAILED") return;
-    if (code === "PROTOCOL" && spoil > 0 && details.reason === "MISMATCH") return;
-    if (code === "PROTOCOL" && (flip > 0 || details.reason === "TIMEOUT" || details.reason === "LIMIT"))
+    if (code === "PROTOCOL" && spoil > 0 && details["reason"] === "MISMATCH") return;
+    if (code === "PROTOCOL" && (flip > 0 || details["reason"] === "TIMEOUT" || details["reason"] === "LIMIT"))
       return;
-    this.violate(`unexpected error ${code} (${String(details.reason)}): ${message}`);
+    this.violate(`unexpected error ${code} (${String(details["reason"])}): ${message}`);
   }
 
   /** Why not every member has what it follows; null if all have. */

@@ -81,7 +81,7 @@ const allowed = chosenFaults();
 
 // Nodes that keep their memory have named segments: in a folder of their own, which goes with this process.
 const directory = mkdtempSync("/dev/shm/memblast-sim-");
-process.env.MEMBLAST_DIR = directory;
+process.env["MEMBLAST_DIR"] = directory;
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
