@@ -2,6 +2,7 @@ import type { MemblastError, Update } from "../../src/index.ts";
 import type { Conflation } from "../../src/node/runtime/events.ts";
 import type { Fault } from "./faults.ts";
 import { type Box, checksum, type Member, type Parent } from "./member.ts";
+import type { Trace } from "./trace.ts";
 
 /** One server of one member: what was seen of it. */
 interface Sight {
@@ -41,10 +42,12 @@ export class Oracle {
   /** By member, version and selection: checksums, one for each life in which there was such a version. */
   readonly #states = new Map<string, Set<number>>();
   readonly #now: () => number;
+  readonly #trace: Trace | null;
   readonly #bornAt: number[] = [];
 
-  constructor(members: readonly Member[], now: () => number) {
+  constructor(members: readonly Member[], now: () => number, trace: Trace | null = null) {
     this.#members = members;
+    this.#trace = trace;
     this.#now = now;
   }
 
@@ -183,6 +186,7 @@ export class Oracle {
   }
 
   violate(what: string): void {
+    if (this.violation === null) this.#trace?.note("violation", null, what);
     this.violation ??= what;
   }
 }
