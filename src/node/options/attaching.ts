@@ -9,7 +9,7 @@ import { sharingOptions } from "./sharing.ts";
 const shapeOption = z.array(z.int().min(1)).max(8).optional();
 const dtypeOption = z.string().optional();
 
-const attachOptions = z.strictObject({
+export const attachOptions = z.strictObject({
   /** "r" never changes anything; "rw" writes: alone while no other process does, or in turn where the segment has many writers. */
   mode: z.enum(["r", "rw"]).default("r"),
   /** What the segment must be; without, whatever it is. */

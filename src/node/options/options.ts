@@ -55,7 +55,7 @@ const hostOption = z.string().refine(isHost, {
     "any page may give its own name to this machine",
 });
 
-const startOptions = z.strictObject({
+export const startOptions = z.strictObject({
   /** Where to accept followers: one address or several. */
   listen: z.union([addressOption, z.array(addressOption)], anAddress).optional(),
   /** A node to follow; `servers` for several. Of several, the metadata of the first become those of this node. */
