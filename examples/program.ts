@@ -183,7 +183,7 @@ export async function caughtUp(goal: Goal, address: string, version: () => numbe
 }
 
 function mode(json: boolean): Mode {
-  if (process.send) return process.env.MEMBLAST_VIEW === "panel" ? "runner-panel" : "runner-lines";
+  if (process.send) return process.env["MEMBLAST_VIEW"] === "panel" ? "runner-panel" : "runner-lines";
   if (json) return "json";
   return process.stdout.isTTY ? "panel" : "lines";
 }

@@ -38,7 +38,7 @@ await program(options, async (self) => {
     values: {},
     problems: [],
   }));
-  self.ready(node.addresses, () => node.version.server ?? 0);
+  self.ready(node.addresses, () => node.version["server"] ?? 0);
   self.show(view);
   await self.stopped;
 });

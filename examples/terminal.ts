@@ -18,9 +18,9 @@ export function paint(colour: boolean): Paint {
 
 /** Whether to colour: never with NO_COLOR set to anything, always with FORCE_COLOR, else where a person looks. */
 export function wantsColour(isTerminal: boolean, env: Record<string, string | undefined>): boolean {
-  if (env.NO_COLOR) return false;
-  if (env.FORCE_COLOR) return env.FORCE_COLOR !== "0";
-  return isTerminal && env.TERM !== "dumb";
+  if (env["NO_COLOR"]) return false;
+  if (env["FORCE_COLOR"]) return env["FORCE_COLOR"] !== "0";
+  return isTerminal && env["TERM"] !== "dumb";
 }
 
 export interface Column {

@@ -4,6 +4,7 @@
  *
  *   bun ffi/build.ts                 fails without a compiler
  *   bun ffi/build.ts --if-possible   says so and leaves the work to TinyCC at load time
+ *   bun ffi/build.ts --amalgamation  the one file only: the tarball has it, since Bun runs no script of a dependency that is not trusted
  *   bun ffi/build.ts --crash-points  a test build that can be killed at every step of the protocol
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -24,7 +25,7 @@ export function amalgamate(file: string, seen = new Set<string>()): string {
 }
 
 export function findCompiler(): string | null {
-  for (const name of [process.env.CC, "cc", "gcc", "clang"])
+  for (const name of [process.env["CC"], "cc", "gcc", "clang"])
     if (name) {
       const path = Bun.which(name);
       if (path) return path;
@@ -70,9 +71,14 @@ export function isStale(name: string): boolean {
 
 if (import.meta.main) {
   const { values } = (await import("node:util")).parseArgs({
-    options: { "if-possible": { type: "boolean" }, "crash-points": { type: "boolean" } },
+    options: {
+      "if-possible": { type: "boolean" },
+      "crash-points": { type: "boolean" },
+      amalgamation: { type: "boolean" },
+    },
   });
   writeAmalgamation();
+  if (values.amalgamation) process.exit(0);
   try {
     build({ crashPoints: values["crash-points"] ?? false });
   } catch (error) {

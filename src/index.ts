@@ -21,12 +21,21 @@ export type { ArraySchema, Schema } from "./array/schema.ts";
 export type { Region } from "./delta/region.ts";
 export type { Copy } from "./node/storage/copy.ts";
 export type { LinkEvent, Node, NodeEvents, OnUpdate } from "./node/node.ts";
-export type { Conflation, Overflow } from "./node/runtime/events.ts";
+export type { Conflation, Crowded, Overflow } from "./node/runtime/events.ts";
 export type { DoorStats } from "./node/doors/counters.ts";
 export type { LinkStats, NodeStats } from "./node/stats.ts";
+export type { CloseOptions } from "./node/options/closing.ts";
+export type {
+  GivenMap as MapOption,
+  GivenRights as SecretRights,
+  GivenSecret as SecretOption,
+  GivenServer as ServerOption,
+} from "./node/options/options.ts";
+export type { TlsOptions } from "./transport/tls.ts";
 export type { Transaction, View } from "./node/storage/views.ts";
 export type { Damage, Verification } from "./node/storage/damage.ts";
 export type { DamagedPart } from "./memory/verification.ts";
+export { libraryKind, type LibraryKind } from "./memory/library.ts";
 export { clean, type CleanOptions, list, type SegmentInfo } from "./memory/listing.ts";
 export type { Update } from "./node/runtime/update.ts";
 

@@ -3,8 +3,8 @@ import { build, findCompiler, isStale, writeAmalgamation } from "../ffi/build.ts
 
 if (isStale("memblast.c")) writeAmalgamation();
 if (
-  process.env.MEMBLAST_FFI !== "tcc" &&
-  !process.env.MEMBLAST_LIBRARY &&
+  process.env["MEMBLAST_FFI"] !== "tcc" &&
+  !process.env["MEMBLAST_LIBRARY"] &&
   isStale("libmemblast.so") &&
   findCompiler()
 )

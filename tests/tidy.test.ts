@@ -1,7 +1,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
+import { rules } from "../src/browser/options.ts";
 import { errorCodes } from "../src/errors.ts";
+import { noDoor } from "../src/node/doors/counters.ts";
+import { attachOptions } from "../src/node/options/attaching.ts";
+import { startOptions } from "../src/node/options/options.ts";
 
 setDefaultTimeout(30_000);
 
@@ -136,6 +140,40 @@ test("the architecture note has a line for every file of the library", () => {
 test("every error code has a heading, and every heading is a code", () => {
   const headings = [...text("docs/errors.md").matchAll(/^### `(\w+)`/gm)].map(([, code]) => code!);
   expect(headings.toSorted()).toEqual([...errorCodes].toSorted());
+});
+
+/** Fields of an interface, as its source names them. */
+function fieldsOf(file: string, name: string): string[] {
+  const [, body] = text(file).match(new RegExp(`interface ${name} \\{\\n([\\s\\S]*?)^\\}`, "m")) ?? [];
+  return [...body!.matchAll(/^ {2}(?:readonly )?(\w+)\??:/gm)].map(([, field]) => field!);
+}
+
+/** What the first column of the tables under a heading names, those under smaller headings included. */
+function rowsUnder(heading: string): string[] {
+  const page = text("docs/options.md");
+  const level = heading.match(/^#+/)![0].length;
+  const [, section] = page.split(`\n${heading}`);
+  const [own] = section!.split(new RegExp(`^#{1,${level}} `, "m"));
+  const cells = [...own!.matchAll(/^\| ([^|]+)\|/gm)].map(([, cell]) => cell!);
+  return cells.flatMap((cell) => [...cell.matchAll(/`(\w+)[^`]*`/g)].map(([, name]) => name!));
+}
+
+test.each<[heading: string, names: () => string[]]>([
+  ["## `start(", () => Object.keys(startOptions.shape)],
+  ["### `tls`", () => fieldsOf("src/transport/tls.ts", "TlsOptions")],
+  ["## `attach(", () => Object.keys(attachOptions.shape)],
+  ["## `node.close(", () => fieldsOf("src/node/options/closing.ts", "CloseOptions")],
+  ["## `list(", () => fieldsOf("src/memory/listing.ts", "SegmentInfo")],
+  ["## `list(", () => fieldsOf("src/memory/listing.ts", "CleanOptions")],
+  ["## `connect(", () => Object.keys(rules)],
+  ["## Events", () => fieldsOf("src/node/runtime/events.ts", "NodeEvents")],
+  ["## `node.stats()`", () => fieldsOf("src/node/stats.ts", "NodeStats")],
+  ["### `links`", () => fieldsOf("src/node/stats.ts", "LinkStats")],
+  ["### `door`", () => Object.keys(noDoor)],
+  ["## `client.stats()`", () => fieldsOf("src/browser/client.ts", "ClientStats")],
+])("the tables of options.md name all that there is: %s", (heading, names) => {
+  expect(names().length).toBeGreaterThan(0);
+  expect(rowsUnder(heading)).toEqual(expect.arrayContaining(names()));
 });
 
 test("what package.json exports exists", () => {

@@ -49,7 +49,7 @@ await program(options, async (self) => {
     show();
   });
   self.reports(() => ({ versions: {}, digests: digests(node), values: {}, problems: [] }));
-  self.ready(node.addresses, () => node.version.heatmap_server ?? 0);
+  self.ready(node.addresses, () => node.version["heatmap_server"] ?? 0);
   show();
   await self.stopped;
 });

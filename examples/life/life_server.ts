@@ -48,7 +48,7 @@ await program(options, async (self) => {
     values: {},
     problems: [],
   }));
-  self.ready(node.addresses, () => node.version.life_server ?? 0);
+  self.ready(node.addresses, () => node.version["life_server"] ?? 0);
   show();
   await self.stopped;
 });

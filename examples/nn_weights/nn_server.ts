@@ -79,7 +79,7 @@ async function publish(self: Program, file: string): Promise<void> {
 /** Answers the runner. */
 function serve(self: Program, node: Node): void {
   self.reports(() => ({ versions: {}, digests: {}, values: {}, problems: [], ...holdings(node) }));
-  self.ready(node.addresses, () => node.version.nn_server ?? 0);
+  self.ready(node.addresses, () => node.version["nn_server"] ?? 0);
 }
 
 function title(node: Node): string {

@@ -36,7 +36,7 @@ await program(options, async (self) => {
   const address = node.addresses[0] ?? "";
   await using _follower = options.wait ? undefined : startFollower(address);
   self.reports(() => ({ versions: {}, digests: digests(node), values: {}, problems: problems(steps) }));
-  self.ready(node.addresses, () => node.version.sparse_bench ?? 0);
+  self.ready(node.addresses, () => node.version["sparse_bench"] ?? 0);
 
   const heading = `${options.mib} MiB of bf16, ${options.percent} % changed per step`;
   const steps: Step[] = [];

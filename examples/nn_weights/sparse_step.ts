@@ -93,7 +93,7 @@ export class Bench {
   }
 
   get #version(): number {
-    return this.#node.version.sparse_bench ?? 0;
+    return this.#node.version["sparse_bench"] ?? 0;
   }
 
   get #sentBytes(): number {

@@ -60,7 +60,7 @@ export class Figures {
     const { state, peer } = this.#client;
     const status = this.#status;
     const dot = document.getElementById("dot")!;
-    dot.dataset.state = state === "live" && status && !status.connected ? "away" : state;
+    dot.dataset["state"] = state === "live" && status && !status.connected ? "away" : state;
     text("peer", peer);
     document.title = `${peer} · memblast`;
     const place = status ? `follows ${status.server}` : "";

@@ -45,7 +45,7 @@ await program(options, async (self) => {
     show();
   });
   self.reports(() => ({ versions: {}, digests: {}, values: {}, problems: [], ...wholeHoldings(node) }));
-  self.ready(node.addresses, () => node.version.slice_server ?? 0);
+  self.ready(node.addresses, () => node.version["slice_server"] ?? 0);
   show();
   await self.stopped;
 });

@@ -73,7 +73,7 @@ await program(options, async (self) => {
     values: means(node),
     problems: [],
   }));
-  self.ready(node.addresses, () => node.version.tickers ?? 0);
+  self.ready(node.addresses, () => node.version["tickers"] ?? 0);
   self.show(view);
   await self.stopped;
 });

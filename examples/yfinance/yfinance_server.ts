@@ -123,7 +123,7 @@ await program(options, async (self) => {
     values: means(node),
     problems: [],
   }));
-  self.ready(node.addresses, () => node.version.yfinance ?? 0);
+  self.ready(node.addresses, () => node.version["yfinance"] ?? 0);
   show();
   await self.stopped;
 });

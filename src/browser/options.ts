@@ -63,7 +63,7 @@ const isName = (value: unknown) =>
 const isWait = (value: unknown) => value === undefined || isIn(value, 1, waitMsMax);
 
 /** What each option may be, undefined apart, and how to say it. */
-const rules: {
+export const rules: {
   readonly [Name in keyof ConnectOptions | "onUpdate"]-?: readonly [(value: unknown) => boolean, string];
 } = {
   name: [isName, `1 to ${nameCharactersMax} printable characters`],

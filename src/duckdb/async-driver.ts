@@ -193,7 +193,7 @@ class WrittenDatabase {
     }
     const { close } = target;
     this.#replaced.push("close");
-    target.close = async () => {
+    target["close"] = async () => {
       await this.#closeWriter();
       return close!.call(target);
     };

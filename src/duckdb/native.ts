@@ -30,7 +30,7 @@ export class NativeScans {
 
   /** Null where DuckDB's C interface is out of reach, or not wanted: `MEMBLAST_DUCKDB_SCAN=js`. */
   static async open(): Promise<NativeScans | null> {
-    if (process.env.MEMBLAST_DUCKDB_SCAN === "js" || !knownReleases.test(version())) return null;
+    if (process.env["MEMBLAST_DUCKDB_SCAN"] === "js" || !knownReleases.test(version())) return null;
     if (library.duckdbOpen(cString("libduckdb.so")) < 0) return null;
     try {
       return new NativeScans(await externalReader());

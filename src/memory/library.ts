@@ -97,8 +97,12 @@ export type Library = {
   [S in keyof typeof symbols as Unprefixed<S>]: (...args: Arguments<(typeof symbols)[S]["args"]>) => number;
 };
 
-/** How the library came into this process. */
+/** How the C library came into this process: built by the system's compiler, or by TinyCC when it was loaded, which makes it several times slower. */
 export type LibraryKind = "compiled" | "tinycc";
+
+/** Beside the sources; inside an executable there is none. */
+const buildScript = join(import.meta.dir, "../../ffi/build.ts");
+const trustHint = "bun pm trust memblast, where it is a dependency, or bun run build:ffi in its folder";
 
 function camel(name: string): string {
   return name.replace(/^mb_/, "").replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
@@ -109,16 +113,13 @@ function bind(bound: Record<string, unknown>): Library {
     Object.keys(symbols).map((name) => [camel(name), bound[name]]),
   ) as unknown as Library;
   if (library.abi() !== abi)
-    fail(
-      "LIBRARY",
-      `The C library is of another release (${library.abi()}, not ${abi}): run bun ffi/build.ts`,
-    );
+    fail("LIBRARY", `The C library is of another release (${library.abi()}, not ${abi}): ${trustHint}`);
   return library;
 }
 
 /** The shared object as a path that dlopen can take, also inside a `bun build --compile` executable; null where none was built. */
 async function builtLibrary(): Promise<string | null> {
-  if (process.env.MEMBLAST_LIBRARY) return process.env.MEMBLAST_LIBRARY;
+  if (process.env["MEMBLAST_LIBRARY"]) return process.env["MEMBLAST_LIBRARY"];
   try {
     // @ts-ignore: made by ffi/build.ts
     const file: { default: string } = await import("../../ffi/build/libmemblast.so", {
@@ -138,7 +139,7 @@ async function embeddedSource(): Promise<string> {
   } catch (cause) {
     return fail(
       "LIBRARY",
-      "The C sources are not in this executable: run bun install before bun build",
+      `The C sources are not in this executable. Before bun build: ${trustHint}`,
       {},
       cause,
     );
@@ -163,24 +164,37 @@ function compileText(text: string, symbols: object): Record<string, unknown> {
   }
 }
 
+/**
+ * Bun runs no script of a dependency that is not trusted, so that a machine that could build the library has not, and nobody has seen it. Told
+ * only where one command mends it: not without a compiler, not in an executable, not where TinyCC was asked for.
+ */
+function warnOfSlowness(): void {
+  const compilers = [process.env["CC"], "cc", "gcc", "clang"];
+  const isAvoidable = existsSync(buildScript) && compilers.some((name) => name && Bun.which(name));
+  if (!isAvoidable || !Bun.isMainThread) return;
+  process.emitWarning(
+    `memblast runs with a C library several times slower than the one that this machine's compiler makes: bun pm trust memblast, or bun ${buildScript}. ` +
+      "MEMBLAST_FFI=tcc keeps it and says no more.",
+    { code: "LIBRARY_SLOW" },
+  );
+}
+
 async function load(): Promise<{ library: Library; kind: LibraryKind }> {
-  const built = process.env.MEMBLAST_FFI === "tcc" ? null : await builtLibrary();
+  const isTinyCCWanted = process.env["MEMBLAST_FFI"] === "tcc";
+  const built = isTinyCCWanted ? null : await builtLibrary();
   try {
     if (built) return { library: bind(dlopen(built, symbols as never).symbols), kind: "compiled" };
   } catch (error) {
-    if (error instanceof MemblastError || process.env.MEMBLAST_LIBRARY) throw error;
+    if (error instanceof MemblastError || process.env["MEMBLAST_LIBRARY"]) throw error;
     // built for another machine: compile it for this one
   }
   try {
-    return { library: await compileWithTinyCC(), kind: "tinycc" };
+    const library = await compileWithTinyCC();
+    if (!isTinyCCWanted) warnOfSlowness();
+    return { library, kind: "tinycc" };
   } catch (cause) {
     if (cause instanceof MemblastError) throw cause;
-    return fail(
-      "LIBRARY",
-      "The C library could neither be loaded nor compiled: run bun ffi/build.ts",
-      {},
-      cause,
-    );
+    return fail("LIBRARY", `The C library could neither be loaded nor compiled: ${trustHint}`, {}, cause);
   }
 }
 
@@ -210,6 +224,6 @@ export async function externalReader(): Promise<ExternalReader> {
   const file: { default: string } = await import("../../ffi/napi.c", { with: { type: "text" } });
   const args = ["napi_env", "napi_value", pointer];
   const symbols = compileText(file.default, { mb_external: { args, returns: pointer } });
-  const read = symbols.mb_external as (env: null, value: object, tag: BigUint64Array) => number | null;
+  const read = symbols["mb_external"] as (env: null, value: object, tag: BigUint64Array) => number | null;
   return (value, tag) => (typeof value === "object" && value !== null ? read(null, value, tag) : null);
 }

@@ -14,7 +14,7 @@ const namePattern = /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}$/;
 
 /** Where named segments of this user live: memory, not disk, and a folder that no other user can enter. */
 export function segmentDirectory(): string {
-  return process.env.MEMBLAST_DIR ?? `/dev/shm/memblast-${process.geteuid!()}`;
+  return process.env["MEMBLAST_DIR"] ?? `/dev/shm/memblast-${process.geteuid!()}`;
 }
 
 function makeDirectory(directory: string): void {

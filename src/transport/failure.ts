@@ -124,7 +124,7 @@ export function linkClosed(
  * "TLSV1_ALERT_CERTIFICATE_REQUIRED"; of one of our own, the system's code that it tells.
  */
 export function codeOf(error: unknown): string | undefined {
-  if (error instanceof MemblastError) return error.details.systemCode as string | undefined;
+  if (error instanceof MemblastError) return error.details["systemCode"] as string | undefined;
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   if (typeof code !== "string") return undefined;
   return (code === "EPROTO" && /OPENSSL_internal:([A-Z0-9_]+)/.exec(String(message))?.[1]) || code;

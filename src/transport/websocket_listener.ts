@@ -143,7 +143,7 @@ class Knock implements LinkHandler {
 export function restated(error: unknown, socket: Address, address: Address): unknown {
   if (!(error instanceof MemblastError)) return error;
   if (error.code === "CONNECT_FAILED")
-    return connectFailed(address, error.details.reason as ConnectReason, error.cause);
+    return connectFailed(address, error.details["reason"] as ConnectReason, error.cause);
   const text = formatAddress(address);
   const details = { ...error.details, ...("address" in error.details && { address: text }) };
   return new MemblastError(

@@ -1,4 +1,5 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
 import { duckdbBenches } from "./duckdb.ts";
 import { measure } from "./measure.ts";
 import { memoryBenches } from "./memory.ts";
@@ -6,6 +7,15 @@ import { networkBenches } from "./network.ts";
 import { verificationBenches } from "./verification.ts";
 
 setDefaultTimeout(30_000);
+
+test("the command line names a figure that is not there, and all that are", () => {
+  const run = (...args: string[]) =>
+    Bun.spawnSync([process.execPath, join(import.meta.dir, "run.ts"), ...args]);
+  const wrong = run("--only", "diff,snapshot");
+  expect(wrong.exitCode).toBe(2);
+  expect(wrong.stderr.toString()).toStartWith("bun run bench: there is no snapshot; there is commit-cell, ");
+  expect(run("--list", "--only", "diff").stdout.toString()).toMatch(/^diff +against .+\n$/);
+});
 
 // Tiny: that each bench runs, and measures something. How fast is for `bun run bench` to say.
 test.each(

@@ -1,44 +1,45 @@
-/**
- * Figures beside the raw limit of the same run.
- *
- *   bun run bench                      all, about 30 s
- *   bun run bench --only snapshot-1MB  one; may be repeated
- *   bun run bench --json FILE          [{ name, value, unit, limit, ratio, aim, spread }]
- */
+/** `bun run bench`: figures beside the raw limit of the same run. */
 import { cpus } from "node:os";
-import { parseArgs } from "node:util";
+import { commandLine, flag, number, optionalText } from "../../examples/options.ts";
 import { libraryKind } from "../../src/memory/library.ts";
 import { hashRowName } from "../../src/memory/digest.ts";
 import { duckdbBenches } from "./duckdb.ts";
-import { type Figure, measure } from "./measure.ts";
+import { type Bench, type Figure, measure } from "./measure.ts";
 import { memoryBenches } from "./memory.ts";
 import { networkBenches } from "./network.ts";
 import { verificationBenches } from "./verification.ts";
 
 const benches = [...memoryBenches, ...verificationBenches, ...networkBenches, ...duckdbBenches];
 
-const { values } = parseArgs({
-  options: {
-    only: { type: "string", multiple: true },
-    json: { type: "string" },
-    rounds: { type: "string", default: "15" },
-    ms: { type: "string", default: "100" },
-    help: { type: "boolean", short: "h" },
+const options = commandLine({
+  command: "bun run bench",
+  about: "Figures beside the raw limit of the same run: all of them take about 30 s.",
+  flags: {
+    only: optionalText("only this figure, or these with commas between them", "NAME"),
+    rounds: number(15, "value and limit are measured in turn, this often", "N", { min: 1 }),
+    ms: number(100, "what one measurement takes, milliseconds", "N", { min: 1, whole: false }),
+    json: optionalText("writes [{ name, value, unit, limit, ratio, aim, spread }] to this file", "FILE"),
+    list: flag("lists the figures and ends"),
   },
+  examples: ["bun run bench", "bun run bench --only snapshot-4KB,snapshot-1MB --json figures.json"],
 });
 
-if (values.help) {
-  console.log("bun run bench [--only NAME]... [--json FILE] [--rounds 15] [--ms 100]");
-  console.log(`names: ${benches.map((bench) => bench.name).join(", ")}`);
+const chosen = choose(options.only);
+if (options.list) {
+  for (const { name, against } of chosen) console.log(`${name.padEnd(14)}  against ${against}`);
   process.exit(0);
 }
 
-const unknown = values.only?.filter((name) => !benches.some((bench) => bench.name === name));
-if (unknown?.length) {
-  console.error(
-    `There is no bench ${unknown.join(", ")}; there are ${benches.map((bench) => bench.name).join(", ")}`,
-  );
-  process.exit(2);
+function choose(only: string | undefined): readonly Bench[] {
+  const names = only?.split(",");
+  for (const name of names ?? []) {
+    if (benches.some((bench) => bench.name === name)) continue;
+    console.error(
+      `bun run bench: there is no ${name}; there is ${benches.map((bench) => bench.name).join(", ")}`,
+    );
+    process.exit(2);
+  }
+  return names ? benches.filter(({ name }) => names.includes(name)) : benches;
 }
 
 function short(value: number): string {
@@ -65,10 +66,9 @@ console.log(
   `${cpus()[0]?.model}, ${cpus().length} cores, Bun ${Bun.version}; library ${libraryKind}, ${hashRowName()}`,
 );
 const figures: Figure[] = [];
-for (const bench of benches) {
-  if (values.only && !values.only.includes(bench.name)) continue;
-  const figure = await measure(bench, Number(values.rounds), Number(values.ms));
+for (const bench of chosen) {
+  const figure = await measure(bench, options.rounds, options.ms);
   figures.push(figure);
   console.log(line(figure));
 }
-if (values.json) await Bun.write(values.json, `${JSON.stringify(figures, null, 2)}\n`);
+if (options.json) await Bun.write(options.json, `${JSON.stringify(figures, null, 2)}\n`);

@@ -238,7 +238,7 @@ describe("a browser's client", () => {
     for (const [option, values] of Object.entries(wrong))
       for (const value of values) {
         const { code, message, details } = thrownBy(() => connect("ws://127.0.0.1:1", { [option]: value }));
-        expect([option, value, code, details.path]).toEqual([option, value, "INVALID_OPTION", [option]]);
+        expect([option, value, code, details["path"]]).toEqual([option, value, "INVALID_OPTION", [option]]);
         expect(message).toContain(option);
       }
     expect(await codeOf(() => connect("ws://h:1", null as never))).toBe("INVALID_OPTION");

@@ -152,7 +152,7 @@ describe("every", () => {
     expect(client.stats().overflows).toBe(1);
     if (overflow === "disconnect") {
       expect(client.state).toBe("closed");
-      expect(errors.map(({ code, details }) => [code, details.reason])).toEqual([["REFUSED", "OVERFLOW"]]);
+      expect(errors.map(({ code, details }) => [code, details["reason"]])).toEqual([["REFUSED", "OVERFLOW"]]);
     } else {
       expect([client.state, client.version, errors.length]).toEqual(["live", 8, 0]);
       expect(seen.conflations.map(({ version, cause }) => [version, cause])).toEqual([[8, "overflow"]]);

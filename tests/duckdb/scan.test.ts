@@ -32,12 +32,12 @@ const routes: Route[] = ["native", "js"];
 
 /** A live table that is scanned by DuckDB's threads, or by callbacks in JavaScript. */
 async function table(route: Route, node: Node, options: LiveTableOptions) {
-  const before = process.env.MEMBLAST_DUCKDB_SCAN ?? "";
-  process.env.MEMBLAST_DUCKDB_SCAN = route;
+  const before = process.env["MEMBLAST_DUCKDB_SCAN"] ?? "";
+  process.env["MEMBLAST_DUCKDB_SCAN"] = route;
   try {
     return await liveTable(connection, node, options);
   } finally {
-    process.env.MEMBLAST_DUCKDB_SCAN = before;
+    process.env["MEMBLAST_DUCKDB_SCAN"] = before;
   }
 }
 

@@ -87,7 +87,7 @@ const contention: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const killed = await trial.part(0.5, () => drive(trial, "many-kills", { amount: killsWanted }));
-    const kills = killed.kills ?? 0;
+    const kills = killed["kills"] ?? 0;
     await stand(trial);
     const windowMs = Math.round(Math.max(300, Math.min(5000, trial.secondsLeft * 700)));
     const { commits, ratio, worstMs } = await contend(trial, windowMs);
@@ -96,7 +96,7 @@ const contention: Fault = {
       trial.violate(`the least served has ${ratio.toFixed(2)} of the most served`);
     return (
       `${count(commits)} commits in ${windowMs} ms, least/most served ${ratio.toFixed(2)}, longest wait ${ms(worstMs)}; ` +
-      `${amount(kills, killsWanted)} of 4 contending killed at random, next turn after p99 ${ms(killed.turn_p99)}`
+      `${amount(kills, killsWanted)} of 4 contending killed at random, next turn after p99 ${ms(killed["turn_p99"])}`
     );
   },
 };

@@ -68,8 +68,8 @@ export function readReport(trial: Trial, stdout: string): DriverReport {
     const [, name, value] = /^(\w+)=(.*)$/.exec(line) ?? [];
     if (name) figures[name] = Number(value);
   }
-  const told = Math.min(figures.violations ?? 0, 12);
-  trial.violationCount += (figures.violations ?? 0) - told; // the driver tells the first twelve only
+  const told = Math.min(figures["violations"] ?? 0, 12);
+  trial.violationCount += (figures["violations"] ?? 0) - told; // the driver tells the first twelve only
   return { figures };
 }
 

@@ -10,7 +10,7 @@ import { Session } from "./session.ts";
 
 setDefaultTimeout(30_000);
 
-const seed = Number(process.env.SEED ?? 20_261_123);
+const seed = Number(process.env["SEED"] ?? 20_261_123);
 const ffi = join(import.meta.dir, "../../ffi");
 const session = new Session(seed);
 afterAll(() => session[Symbol.dispose]());

@@ -25,10 +25,10 @@ const rubbish: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const found = await drive(trial, "forged", { amount: filesWanted });
-    trial.injections += found.files ?? 0;
+    trial.injections += found["files"] ?? 0;
     return (
-      `${amount(found.files ?? 0, filesWanted)} files, ${count(found.refused ?? 0)} refused, ` +
-      `${count(found.attached ?? 0)} attached and used to the full; crashes or hangs ${trial.violationCount}`
+      `${amount(found["files"] ?? 0, filesWanted)} files, ${count(found["refused"] ?? 0)} refused, ` +
+      `${count(found["attached"] ?? 0)} attached and used to the full; crashes or hangs ${trial.violationCount}`
     );
   },
 };

@@ -57,14 +57,14 @@ const randomKills: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const found = await trial.part(0.6, () => drive(trial, "kills", { amount: killsWanted }));
-    const kills = found.kills ?? 0;
+    const kills = found["kills"] ?? 0;
     const bunKills = await killBunWriters(trial, bunKillsWanted);
     trial.injections += kills + bunKills;
     return [
-      `${amount(kills, killsWanted)} in C (${found.odd} in commit, ${found.dirty} in a transaction, ${found.idle} idle)`,
+      `${amount(kills, killsWanted)} in C (${found["odd"]} in commit, ${found["dirty"]} in a transaction, ${found["idle"]} idle)`,
       `${amount(bunKills, bunKillsWanted)} of Bun`,
-      `${count(found.versions ?? 0)} versions`,
-      `recovered p50 ${ms(found.recovery_p50)}, p99 ${ms(found.recovery_p99)}`,
+      `${count(found["versions"] ?? 0)} versions`,
+      `recovered p50 ${ms(found["recovery_p50"])}, p99 ${ms(found["recovery_p99"])}`,
     ].join("; ");
   },
 };
@@ -107,13 +107,13 @@ const everyPoint: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const found = await trial.part(0.6, () => drive(trial, "points"));
-    const inBun = process.env.MEMBLAST_FFI === "tcc" ? 0 : await crashBunAtPoints(trial);
-    const crashes = found.crashes ?? 0;
+    const inBun = process.env["MEMBLAST_FFI"] === "tcc" ? 0 : await crashBunAtPoints(trial);
+    const crashes = found["crashes"] ?? 0;
     trial.injections += crashes + inBun;
-    const all = found.complete === found.kinds;
+    const all = found["complete"] === found["kinds"];
     return (
-      `${count(crashes)} points in C over ${found.kinds} kinds of change, ${inBun} in Bun; ` +
-      `${all ? "100 % covered" : `${found.complete} kinds covered to the last point`}`
+      `${count(crashes)} points in C over ${found["kinds"]} kinds of change, ${inBun} in Bun; ` +
+      `${all ? "100 % covered" : `${found["complete"]} kinds covered to the last point`}`
     );
   },
 };
@@ -125,9 +125,9 @@ const nested: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const found = await drive(trial, "nested");
-    trial.injections += found.crashes ?? 0;
-    const all = found.finished ? "all chains" : "time for";
-    return `${all}: ${count(found.chains ?? 0)} chains of crashes, ${count(found.deepest ?? 0)} of them 3 deep in recovery`;
+    trial.injections += found["crashes"] ?? 0;
+    const all = found["finished"] ? "all chains" : "time for";
+    return `${all}: ${count(found["chains"] ?? 0)} chains of crashes, ${count(found["deepest"] ?? 0)} of them 3 deep in recovery`;
   },
 };
 
@@ -143,7 +143,7 @@ const heavy: Fault = {
       if (isLong || freemem() < 3 * mebibytes * 2 ** 20) break;
       const found = await drive(trial, "heavy", { args: [mebibytes] });
       trial.injections++;
-      texts.push(`${mebibytes} MiB ${ms(found.freed_ms)}`);
+      texts.push(`${mebibytes} MiB ${ms(found["freed_ms"])}`);
     }
     return `lock free after: ${texts.join(", ")} (${availableParallelism()} cores)`;
   },

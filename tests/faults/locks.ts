@@ -38,7 +38,7 @@ const heirs: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const found = await trial.part(0.7, () => drive(trial, "heirs", { amount: heirsWanted }));
-    trial.injections += found.rounds ?? 0;
+    trial.injections += found["rounds"] ?? 0;
     await using holder = await Puppet.open(trial);
     await holder.tell('start heir 512 {"persist":true}');
     const heir = await holder.tell<number>("heir");
@@ -48,8 +48,8 @@ const heirs: Fault = {
     if (waited === Infinity) trial.violate("a program started by Bun keeps the lock of its dead parent");
     trial.injections++;
     return (
-      `${amount(found.rounds ?? 0, heirsWanted)} holders with children: lock free after p50 ${ms(found.freed_p50)}, max ${ms(found.freed_max)} ` +
-      `(Bun.spawn: ${ms(waited)}); bare forks keep it until they end (${found.kept_by_copies})`
+      `${amount(found["rounds"] ?? 0, heirsWanted)} holders with children: lock free after p50 ${ms(found["freed_p50"])}, max ${ms(found["freed_max"])} ` +
+      `(Bun.spawn: ${ms(waited)}); bare forks keep it until they end (${found["kept_by_copies"]})`
     );
   },
 };

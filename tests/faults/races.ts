@@ -42,9 +42,9 @@ const creation: Fault = {
   async run(trial) {
     const found = await trial.part(0.5, () => drive(trial, "creation", { amount: roundsWanted }));
     const bun = await raceInBun(trial, roundsWanted);
-    trial.injections += racers * ((found.rounds ?? 0) + bun.rounds);
+    trial.injections += racers * ((found["rounds"] ?? 0) + bun.rounds);
     return (
-      `${racers} x ${amount(found.rounds ?? 0, roundsWanted)} in C with ${count(found.killed ?? 0)} killed on the way, ` +
+      `${racers} x ${amount(found["rounds"] ?? 0, roundsWanted)} in C with ${count(found["killed"] ?? 0)} killed on the way, ` +
       `${racers} x ${amount(bun.rounds, roundsWanted)} in Bun; one creator in each, partial headers ${trial.violationCount}`
     );
   },

@@ -63,10 +63,11 @@ for (const [i, fault] of chosen.entries()) {
 }
 const bad = results.filter(({ violations }) => violations > 0);
 const skipped = results.filter((result) => result.skipped).length;
+const tried = results.length - skipped;
 const total = results.reduce((sum, { injections }) => sum + injections, 0);
 const seconds = (performance.now() - start) / 1000;
 console.log(
-  `\n${results.length - skipped} faults, ${count(total)} injections, ${skipped} skipped, ${bad.length} with violations; ` +
+  `\n${tried === 1 ? "1 fault" : `${tried} faults`}, ${count(total)} injections, ${skipped} skipped, ${bad.length} with violations; ` +
     `${seconds.toFixed(0)} s`,
 );
 showHazards(tableOf(results));

@@ -143,8 +143,8 @@ const allocations: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const found = await drive(trial, "malloc");
-    trial.injections += found.failed ?? 0;
-    return `all ${found.failed} allocations of ${found.operations} operations failed once; leaks ${trial.violationCount}`;
+    trial.injections += found["failed"] ?? 0;
+    return `all ${found["failed"]} allocations of ${found["operations"]} operations failed once; leaks ${trial.violationCount}`;
   },
 };
 

@@ -45,10 +45,10 @@ const stoppedWriter: Fault = {
   async run(trial) {
     const found = await trial.part(0.6, () => drive(trial, "writer-stops", { amount: stopsWanted }));
     const bun = await stopBunWriter(trial, 50);
-    trial.injections += (found.stops ?? 0) + bun.stops;
+    trial.injections += (found["stops"] ?? 0) + bun.stops;
     return (
-      `${amount(found.stops ?? 0, stopsWanted)} in C (${found.odd} in commit, ${found.dirty} in a transaction), ${bun.stops} of Bun; ` +
-      `blocked readers ${found.blocked}; snapshot beside it p99 ${ms(found.snapshot_p99)}, max ${ms(found.snapshot_max)}`
+      `${amount(found["stops"] ?? 0, stopsWanted)} in C (${found["odd"]} in commit, ${found["dirty"]} in a transaction), ${bun.stops} of Bun; ` +
+      `blocked readers ${found["blocked"]}; snapshot beside it p99 ${ms(found["snapshot_p99"])}, max ${ms(found["snapshot_max"])}`
     );
   },
 };
@@ -60,8 +60,8 @@ const stoppedReader: Fault = {
   needs: ["compiler"],
   async run(trial) {
     const found = await drive(trial, "reader-stops", { amount: stopsWanted });
-    trial.injections += found.stops ?? 0;
-    return `${amount(found.stops ?? 0, stopsWanted)} stops, ${count(found.snapshots ?? 0)} snapshots of 4 MiB, torn ${trial.violationCount}`;
+    trial.injections += found["stops"] ?? 0;
+    return `${amount(found["stops"] ?? 0, stopsWanted)} stops, ${count(found["snapshots"] ?? 0)} snapshots of 4 MiB, torn ${trial.violationCount}`;
   },
 };
 
@@ -89,7 +89,9 @@ const saturated: Fault = {
       const found = await drive(trial, "saturated", { amount: windowMs, args: [kibibytes * 16, readers] });
       trial.injections++;
       const size = kibibytes < 1024 ? `${kibibytes} KiB` : `${kibibytes / 1024} MiB`;
-      texts.push(`${size} x${readers} ${count(found.snapshots_per_second ?? 0)}/s (gap ${ms(found.gap_ms)})`);
+      texts.push(
+        `${size} x${readers} ${count(found["snapshots_per_second"] ?? 0)}/s (gap ${ms(found["gap_ms"])})`,
+      );
     }
     return texts.join(", ");
   },

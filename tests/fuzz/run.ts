@@ -50,7 +50,7 @@ const { seconds } = options;
 const chosen = targets.filter((name) => !options.target || name === options.target);
 if (chosen.length === 0) stop(`--target takes ${targets.join(", ")}, not ${options.target}`);
 
-const compiler = [process.env.CLANG, "clang", "clang-14", "clang-19", "clang-16"].find(
+const compiler = [process.env["CLANG"], "clang", "clang-14", "clang-19", "clang-16"].find(
   (name) => name && Bun.which(name),
 );
 if (!compiler) stop("Fuzzing needs clang with libFuzzer: apt-get install clang-14 libclang-rt-14-dev");

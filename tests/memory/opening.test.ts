@@ -75,7 +75,7 @@ describe("many writers", () => {
     ]) {
       const error = errorOf(action);
       expect(error.code).toBe("SCHEMA_MISMATCH");
-      expect(error.details.difference).toBe('writers "one" expected, "many" found');
+      expect(error.details["difference"]).toBe('writers "one" expected, "many" found');
     }
     const other = uniqueName("mixed");
     using _one = Segment.create(other, spec);

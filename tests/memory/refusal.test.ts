@@ -145,16 +145,16 @@ describe("a file that somebody else may have prepared", () => {
   });
 
   test("a folder for segments that others can write to", () => {
-    const before = process.env.MEMBLAST_DIR;
+    const before = process.env["MEMBLAST_DIR"];
     const open = join(folder, "open");
     mkdirSync(open);
     chmodSync(open, 0o777);
-    process.env.MEMBLAST_DIR = open;
+    process.env["MEMBLAST_DIR"] = open;
     try {
       expect(codeOf(() => Segment.create("x", spec))).toBe("UNSAFE_FILE");
     } finally {
-      if (before === undefined) delete process.env.MEMBLAST_DIR;
-      else process.env.MEMBLAST_DIR = before;
+      if (before === undefined) delete process.env["MEMBLAST_DIR"];
+      else process.env["MEMBLAST_DIR"] = before;
     }
   });
 

@@ -56,7 +56,7 @@ describe("room", () => {
       message: expect.stringContaining("where 65536 are free: raise it (ulimit -f)"),
       details: { needed: expect.any(Number), room: 65536, directory: expect.any(String) },
     });
-    const folder = process.env.MEMBLAST_DIR ?? `/dev/shm/memblast-${process.geteuid!()}`;
+    const folder = process.env["MEMBLAST_DIR"] ?? `/dev/shm/memblast-${process.geteuid!()}`;
     expect(readdirSync(folder).filter((file) => file.startsWith(name))).toEqual([]);
   });
 

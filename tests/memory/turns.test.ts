@@ -56,7 +56,7 @@ describe("many writers", () => {
 
     const error = errorOf(() => segment.begin());
     expect(error.code).toBe("LOCKED");
-    const { pid, heldMs } = error.details.holder as { pid: number; heldMs: number };
+    const { pid, heldMs } = error.details["holder"] as { pid: number; heldMs: number };
     expect(pid).toBe(holder.pid);
     expect(heldMs).toBeGreaterThanOrEqual(0);
     expect(heldMs).toBeLessThan(600_000);

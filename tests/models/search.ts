@@ -94,12 +94,12 @@ export class Search implements Disposable {
     program: string,
     { reader, removed, bounds }: Case,
   ): Promise<Pick<Outcome, "found" | "states">> {
-    const bound = reader === "bell" ? bounds.iterations : 1e9;
+    const bound = reader === "bell" ? bounds["iterations"] : 1e9;
     const { status, text } = await run(
       [
         program,
         reader,
-        ...[bounds.takeover, bounds.switches, bound].map(String),
+        ...[bounds["takeover"], bounds["switches"], bound].map(String),
         ...(removed ? [removed] : []),
       ],
       this.#folder,

@@ -96,8 +96,8 @@ function spinCases(deep: boolean): Case[] {
   const deeper = deep ? { TRANSACTIONS: 3, CRASHES: 2, READS: 3 } : {};
   return [
     ...spinWhole.map(([reader, about, bounds]): Case => {
-      const quick = !bounds.SPOILS && quickWhole.has(reader);
-      const spoilt = bounds.SPOILS ? { TRANSACTIONS: 2 } : {};
+      const quick = !bounds["SPOILS"] && quickWhole.has(reader);
+      const spoilt = bounds["SPOILS"] ? { TRANSACTIONS: 2 } : {};
       return {
         tool: "spin",
         reader,

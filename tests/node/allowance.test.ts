@@ -305,7 +305,7 @@ describe("10,000 overlapping subscriptions of one client", () => {
     async () => {
       await using server = await start("s", { listen: 0, shape: [rows, columns] });
       const reasons: unknown[] = [];
-      server.on("error", ({ details }) => void reasons.push(details.reason));
+      server.on("error", ({ details }) => void reasons.push(details["reason"]));
       using raw = await RawFollower.connect(server.addresses[0]!);
       await raw.join("greedy");
       ask(raw, 1, 10_000);

@@ -24,7 +24,7 @@ async function differenceOf(options: AttachOptions): Promise<unknown> {
     return null;
   } catch (error) {
     expect((error as MemblastError).code).toBe("SCHEMA_MISMATCH");
-    return (error as MemblastError).details.difference;
+    return (error as MemblastError).details["difference"];
   }
 }
 

@@ -51,10 +51,10 @@ describe("secrets", () => {
       const told = errorsOf(node);
       expect(await codeOf(() => node.ready)).toBe("REFUSED");
       await until(() => told.length === 1, "the event");
-      expect(told[0]!.details.reason).toBe("AUTH");
+      expect(told[0]!.details["reason"]).toBe("AUTH");
     }
     await until(() => server.stats().door.faulty === 4, "the server to have seen them all");
-    expect(new Set(errors.map((error) => error.details.reason))).toEqual(new Set(["AUTH"])); // not each is told
+    expect(new Set(errors.map((error) => error.details["reason"]))).toEqual(new Set(["AUTH"])); // not each is told
     expect(server.stats().door.failedProofs).toBe(3);
     server.write((a) => a.fill(2));
     await until(() => right.ndarray().get(3) === 2, "the honest follower, undisturbed");
@@ -212,7 +212,7 @@ describe("rights", () => {
     expect(await codeOf(() => node.ready)).toBe(may ? "none" : "REFUSED");
     if (may)
       expect(new Set<unknown>(Array.from(node.ndarray("in").data as Float64Array))).toEqual(new Set([1]));
-    else expect(errors[0]!.details.reason).toBe("FORBIDDEN");
+    else expect(errors[0]!.details["reason"]).toBe("FORBIDDEN");
   });
 
   test("a right to what is not there is a mistake, said at the start", async () => {
@@ -345,7 +345,7 @@ describe("the door", () => {
     await using node = await follower(server, { secret: { keyId: "k", secret } });
     const errors = errorsOf(node);
     await until(() => errors.length > 0, "being told to come back later");
-    expect(errors[0]!.details.reason).toBe("LIMIT");
+    expect(errors[0]!.details["reason"]).toBe("LIMIT");
     expect(server.stats().door).toMatchObject({ failedProofs: failuresMax, held: 0 });
     expect(server.stats().door.turnedAway).toBeGreaterThan(0);
   });
@@ -410,7 +410,7 @@ describe("the door", () => {
     await using second = await follower(server);
     const errors = errorsOf(second);
     await until(() => errors.length === 1, "the refusal");
-    expect([errors[0]!.code, errors[0]!.details.reason]).toEqual(["REFUSED", "NAME_TAKEN"]);
+    expect([errors[0]!.code, errors[0]!.details["reason"]]).toEqual(["REFUSED", "NAME_TAKEN"]);
     server.write((a) => a.fill(3));
     await until(() => first.ndarray().get(0) === 3, "the first");
     expect(disconnects).toBe(0);

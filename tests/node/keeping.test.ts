@@ -72,10 +72,13 @@ class Slow {
   reading: Reading | null = null;
   cancel = () => {};
 
-  constructor(
-    readonly bench: Bench,
-    readonly name: string,
-  ) {}
+  readonly bench: Bench;
+  readonly name: string;
+
+  constructor(bench: Bench, name: string) {
+    this.bench = bench;
+    this.name = name;
+  }
 
   tryBegin(): boolean {
     const encoding = this.bench.feed.delta(0, true) as Encoding;

@@ -85,7 +85,7 @@ class Bench implements LineOwner {
   }
 
   onError({ code, details }: MemblastError): void {
-    this.told.push(`error ${code} ${String(details.reason)}`);
+    this.told.push(`error ${code} ${String(details["reason"])}`);
   }
 
   onHopeless({ code }: MemblastError): void {

@@ -42,7 +42,7 @@ async function outcome(node: Node) {
     (each: MemblastError) => each,
   );
   await Bun.sleep(30);
-  return { told, code: error?.code, reason: error?.details.reason, message: error?.message ?? "" };
+  return { told, code: error?.code, reason: error?.details["reason"], message: error?.message ?? "" };
 }
 
 describe("more than a server gives", () => {
@@ -101,7 +101,7 @@ describe("no maps at all", () => {
       () => expect.unreachable(),
       (error: MemblastError) => error,
     );
-    expect([code, (details.path as string[]).join(".")]).toEqual(["INVALID_OPTION", option]);
+    expect([code, (details["path"] as string[]).join(".")]).toEqual(["INVALID_OPTION", option]);
     expect(message).toStartWith(`start(): option ${option}: an empty list follows nothing`);
   });
 

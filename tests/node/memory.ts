@@ -4,6 +4,7 @@ import type { Published } from "../../src/node/storage/shadow.ts";
 
 /** An image whose bytes are all of one version, and are written by the block. */
 export class Memory implements Published {
+  readonly bytes: number;
   readonly schema;
   readonly incarnation = "1".repeat(32);
   readonly isSole = true;
@@ -11,7 +12,8 @@ export class Memory implements Published {
   beforeCommit: Published["beforeCommit"] = null;
   readonly #changes: { version: number; runs: Runs }[] = [];
 
-  constructor(readonly bytes: number) {
+  constructor(bytes: number) {
+    this.bytes = bytes;
     this.schema = makeSchema([{ name: null, dtype: "u8", shape: [bytes] }], 64);
   }
 

@@ -8,14 +8,17 @@ import { Random } from "../sim/random.ts";
 
 setDefaultTimeout(30_000);
 
-const seed = Number(process.env.MEMBLAST_SEED ?? 5);
+const seed = Number(process.env["MEMBLAST_SEED"] ?? 5);
 
 /** One peer; started again it has its memory, where it shared it, or none. */
 class Peer {
+  readonly options: { name: string; share: boolean; [option: string]: unknown };
   #process: Bun.Subprocess | null = null;
   #answer = Promise.withResolvers<unknown>();
 
-  constructor(readonly options: { name: string; share: boolean; [option: string]: unknown }) {}
+  constructor(options: Peer["options"]) {
+    this.options = options;
+  }
 
   async start(life: number): Promise<void> {
     this.#answer = Promise.withResolvers();

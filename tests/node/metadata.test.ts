@@ -78,10 +78,10 @@ describe("metadata of several servers", () => {
     }
     await until(() => b.ndarray("feed").get(0) === 20, "the last");
     await until(() => (b.meta as { i: number }).i === 20, "its metadata");
-    const versions = [a.version.a, b.version.b];
+    const versions = [a.version["a"], b.version["b"]];
     await Bun.sleep(100);
     expect([a.meta, b.meta]).toEqual([{ i: 20 }, { i: 20 }]);
-    expect([a.version.a, b.version.b]).toEqual(versions);
+    expect([a.version["a"], b.version["b"]]).toEqual(versions);
   });
 
   test("that another process of the segment has written are not replaced by a server's", async () => {
@@ -99,7 +99,7 @@ describe("metadata of several servers", () => {
         m.set(0, said.length);
         tx.meta = said;
       });
-      await until(() => node.version[server.addresses[0]!] === server.version.s, said);
+      await until(() => node.version[server.addresses[0]!] === server.version["s"], said);
     };
     await say("the server's");
     expect(node.meta).toBe("the server's");

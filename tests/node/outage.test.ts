@@ -52,7 +52,7 @@ describe("a link that ends before the server has told what it has", () => {
       const told = hear(second);
       await until(() => server.stats().door.refused > 5, "several attempts");
       expect(told.words).toEqual([]);
-      expect(told.errors.map(({ code, details }) => [code, details.reason])).toEqual([
+      expect(told.errors.map(({ code, details }) => [code, details["reason"]])).toEqual([
         ["CONNECT_FAILED", "closed"],
       ]);
       await first.close();
@@ -121,7 +121,7 @@ test("what changes in an outage is told: nobody there, then somebody untrusted; 
   await using server = await start("s", { listen, shape: [4], tls: certificates.selfSigned });
   hear(server);
   await until(() => errors.length === 2, "somebody untrusted");
-  expect(errors.map(({ details }) => details.reason)).toEqual(["refused", "tls"]);
+  expect(errors.map(({ details }) => details["reason"])).toEqual(["refused", "tls"]);
   expect(link()).toMatchObject({ state: "connecting", reason: errors[1]!.message });
   await using trusting = await start("g", {
     server: listen,

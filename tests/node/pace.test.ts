@@ -165,7 +165,7 @@ describe("every", () => {
     for (let i = 1; i <= 10; i++) server.write((a) => a.fill(i));
     bench.isStalled = false;
     bench.run(5000);
-    expect(errors.map(({ code, details }) => [code, details.reason])).toEqual([["REFUSED", "OVERFLOW"]]);
+    expect(errors.map(({ code, details }) => [code, details["reason"]])).toEqual([["REFUSED", "OVERFLOW"]]);
     expect(server.stats().links).toEqual([]);
   });
 
@@ -257,7 +257,7 @@ describe("every", () => {
     const errors: MemblastError[] = [];
     node.on("error", (error) => errors.push(error));
     expect(await codeOf(() => node.ready)).toBe("REFUSED");
-    expect(errors[0]!.details.reason).toBe("UNSUPPORTED");
+    expect(errors[0]!.details["reason"]).toBe("UNSUPPORTED");
   });
 });
 

@@ -72,7 +72,7 @@ describe("following", () => {
     });
     await until(() => follower.ndarray("column").get(9, 0) === -2, "the change");
     expect(follower.read((a) => a.get(0, 1))).toBe(-1);
-    expect(follower.version.f).toBe(2);
+    expect(follower.version["f"]).toBe(2);
   });
 
   test("a commit outside of what is followed is not sent", async () => {
@@ -157,7 +157,7 @@ describe("following", () => {
       });
       if (i % 7 === 0) await Bun.sleep(0);
     }
-    const last = server.version.s!;
+    const last = server.version["s"]!;
     await until(() => follower.version[server.addresses[0]!] === last, `version ${last} (seed ${seed})`);
     expect(sameArrays(server, follower)).toBe(true);
     expect(follower.stats().links[0]!.repairs).toBe(0);
@@ -266,7 +266,7 @@ describe("slow clients", () => {
     expect(queuedBytes).toBeLessThan(1 << 20); // at most the one delta that is under way
     expect(grown).toBeLessThan(32 << 20);
     child.kill("SIGCONT");
-    const version = server.version.s!;
+    const version = server.version["s"]!;
     expect(version).toBe(100_000);
     for (let line = await lines.next(); line !== `version ${version}`; line = await lines.next())
       expect(line.startsWith("version ")).toBe(true);
@@ -403,7 +403,7 @@ describe("hostile and broken peers", () => {
     expect(await heard.promise).toContain('"code":"BAD_HEADER"');
     await until(() => errors.length === 1, "the server's side of it");
     expect(errors[0]!.code).toBe("PROTOCOL");
-    expect(errors[0]!.details.reason).toBe("BAD_HEADER");
+    expect(errors[0]!.details["reason"]).toBe("BAD_HEADER");
     server.write((a) => a.set(0, 1));
     await until(() => honest.ndarray().get(0) === 1, "the honest follower");
   });

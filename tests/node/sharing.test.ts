@@ -163,7 +163,7 @@ describe("a node that comes second", () => {
     const cleaned = clean({ names: [name], persistent: true });
     expect(cleaned).toEqual([name]);
     const { code, message, details } = refused as MemblastError;
-    expect([code, details.difference]).toEqual(["SCHEMA_MISMATCH", expect.stringContaining("main array")]);
+    expect([code, details["difference"]]).toEqual(["SCHEMA_MISMATCH", expect.stringContaining("main array")]);
     expect(message).toContain("take another name, or remove that one by clean({ names, persistent: true })");
     await (await start(name, other)).close();
   });

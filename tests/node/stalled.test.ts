@@ -151,7 +151,7 @@ describe(`${stalledMax} followers that stand still`, () => {
       );
       expect(quantile(after, 0.5)).toBeLessThan(3 * quantile(before, 0.5) + 1);
       await until(() => errors.length === server.stats().door.tooSlow, "an event for each");
-      expect(new Set(errors.map(({ details }) => details.reason))).toEqual(new Set(["LIMIT"]));
+      expect(new Set(errors.map(({ details }) => details["reason"]))).toEqual(new Set(["LIMIT"]));
 
       // those who were not sent away go on, and end with the newest
       const left = raws.filter(({ link }) => link.state === "open");

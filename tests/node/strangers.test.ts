@@ -37,7 +37,7 @@ test("a crowd that says nonsense is counted, and told once a second", async () =
   await crowd(50);
   now = 999;
   await crowd(50);
-  expect(errors.map(({ code, details }) => [code, details.reason])).toEqual([["PROTOCOL", "BAD_HEADER"]]);
+  expect(errors.map(({ code, details }) => [code, details["reason"]])).toEqual([["PROTOCOL", "BAD_HEADER"]]);
   now = 1000;
   await crowd(2);
   expect(errors.length).toBe(2);

@@ -71,7 +71,7 @@ describe.each(["tls", "wss"])("%s", (kind) => {
     expect(errors[0]).toMatchObject({ code: "CONNECT_FAILED", details: { reason: "tls", systemCode } });
     expect(late.ndarray().get(0)).toBe(0);
     expect(serverErrors).toEqual([]);
-    seen.add(errors[0]!.details.systemCode as string);
+    seen.add(errors[0]!.details["systemCode"] as string);
   });
 
   test.each(intruders)("a follower with %s", async (_, server, shown, systemCode) => {
@@ -83,7 +83,7 @@ describe.each(["tls", "wss"])("%s", (kind) => {
     await until(() => serverErrors.length > 0 && errors.length > 0, "the refusal, told to both");
     expect(serverErrors[0]).toMatchObject({ code: "PROTOCOL", details: { reason: "TLS", systemCode } });
     expect(node.stats().door.untrusted).toBeGreaterThan(0);
-    seen.add(serverErrors[0]!.details.systemCode as string);
+    seen.add(serverErrors[0]!.details["systemCode"] as string);
     const details = kind === "tls" ? { reason: "AUTH" } : { reason: "upgrade", status: 403 };
     expect(errors[0]).toMatchObject({ code: "REFUSED", details });
     expect(late.stats().links[0]!.state).toBe("given up");

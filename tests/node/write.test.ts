@@ -56,9 +56,9 @@ describe("write and read", () => {
       a.set(0, NaN);
       tx.meta = { n: 1 };
     });
-    expect(node.version.w).toBe(1);
+    expect(node.version["w"]).toBe(1);
     node.write((a) => a.set(1, -0));
-    expect(node.version.w).toBe(2);
+    expect(node.version["w"]).toBe(2);
   });
 
   test("misuse is named at once", async () => {
@@ -74,7 +74,7 @@ describe("write and read", () => {
     let kept: { set(i: number, v: number): void } | undefined;
     node.write((a) => void (kept = a));
     expect(await codeOf(() => kept!.set(0, 1))).toBe("VIEW_EXPIRED");
-    expect(node.version.w).toBe(0);
+    expect(node.version["w"]).toBe(0);
   });
 
   test("closing ends everything, twice is nothing, and views are empty", async () => {

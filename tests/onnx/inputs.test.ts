@@ -32,7 +32,7 @@ function commit(node: Node, value: number): void {
   });
 }
 
-const values = (feeds: Feeds) => [...new Set([...(feeds.w?.data ?? []), ...(feeds.b?.data ?? [])])];
+const values = (feeds: Feeds) => [...new Set([...(feeds["w"]?.data ?? []), ...(feeds["b"]?.data ?? [])])];
 
 /** A run that can be held up, as a session's is until its turn comes. */
 function heldUp() {
@@ -109,7 +109,7 @@ describe("run", () => {
       commit(node, value);
       for (let again = 0; again < 3; again++)
         await inputs.run(async (feeds) => {
-          buffers.add(feeds.w?.data.buffer);
+          buffers.add(feeds["w"]?.data.buffer);
           expect(values(feeds)).toEqual([value]);
         });
     }
@@ -123,7 +123,7 @@ describe("run", () => {
     for (let value = 1; value <= 3; value++) {
       commit(node, value);
       const run = inputs.run(async (feeds) => {
-        buffers.add(feeds.w?.data.buffer);
+        buffers.add(feeds["w"]?.data.buffer);
         throw new Error("no session");
       });
       await expect(run).rejects.toThrow("no session");
@@ -164,7 +164,7 @@ describe("runLive", () => {
       let calls = 0;
       const buffers = new Set<unknown>();
       const whole = await inputs.runLive(async (feeds) => {
-        buffers.add(feeds.w?.data.buffer);
+        buffers.add(feeds["w"]?.data.buffer);
         const before = values(feeds);
         if (calls++ < times) commit(node, 100 * times + calls);
         return before;

@@ -39,7 +39,7 @@ export class Cluster {
     this.#clock = clock;
     this.#random = random;
     this.weather = weather;
-    this.oracle = new Oracle(this.members, () => clock.now);
+    this.oracle = new Oracle(this.members, () => clock.now, weather.trace);
     this.network = new LoopbackNetwork({
       scheduler: clock,
       wires: ({ from }) => {
@@ -122,6 +122,11 @@ export class Cluster {
   start(member: Member): void {
     const life = ++member.life;
     const { weather, oracle } = this;
+    weather.trace?.note(
+      "start",
+      member.index,
+      `life ${(life + 1) / 2}${member.left ? ", with its memory" : ""}`,
+    );
     const options = startOptions(member, this.members, weather);
     Node.start(member.name, options, this.#world(member)).then(
       (node) => {
@@ -129,6 +134,7 @@ export class Cluster {
         member.node = node;
         member.views = viewsOf(node, member.plan.mesh);
         this.#checkLeft(member);
+        weather.trace?.follow(node, member, this.members);
         node.on("error", (error) => this.#onError(error));
         node.on("mismatch", ({ source }) => {
           oracle.mismatches++;
@@ -179,6 +185,11 @@ export class Cluster {
     member.views = noViews;
     member.life++;
     const isQuiet = this.#random.chance(0.5);
+    this.weather.trace?.note(
+      plan.keeps ? "restart" : "reboot",
+      index,
+      `dies${isQuiet ? ", and nobody is told" : ""}`,
+    );
     for (const pair of [...this.network.pairs]) {
       const { dialler, listener } = this.#routes.get(pair.from)!;
       if (dialler === index || listener === index) this.#break(pair, isQuiet);
@@ -191,7 +202,14 @@ export class Cluster {
     const { pairs } = this.network;
     if (pairs.size === 0) return;
     this.weather.counts.cut++;
-    this.#break(this.#random.pick([...pairs]), false);
+    const pair = this.#random.pick([...pairs]);
+    this.weather.trace?.note("cut", null, this.#linkText(pair));
+    this.#break(pair, false);
+  }
+
+  #linkText({ from }: Pair): string {
+    const { dialler, listener } = this.#routes.get(from)!;
+    return `the link from n${dialler} to n${listener}`;
   }
 
   #break(pair: Pair, isQuiet: boolean): void {
@@ -210,6 +228,8 @@ export class Cluster {
       if (this.weather.partedMs(dialler, listener) === 0) continue;
       this.weather.counts.partition++;
       const kind = this.#random.below(3);
+      const fate = ["dies without a word", "breaks", "hangs"][kind];
+      this.weather.trace?.note("partition", null, `${this.#linkText(pair)} ${fate}`);
       if (kind < 2) this.#break(pair, kind === 0);
     }
   }
@@ -219,11 +239,14 @@ export class Cluster {
     if (!member.node || member.plan.parents.length === 0) return;
     const { index, maxRate } = this.#random.pick(member.plan.parents);
     if (maxRate === null) return;
-    member.node.setRate(this.members[index]!.address, maxRate * (1 - 0.9 * this.#random.next()));
+    const rate = maxRate * (1 - 0.9 * this.#random.next());
+    this.weather.trace?.note("rate", member.index, `${rate.toFixed(1)} deltas a second of n${index}`);
+    member.node.setRate(this.members[index]!.address, rate);
   }
 
   /** No more faults, and nobody asks for patience. */
   calmDown(): void {
+    this.weather.trace?.note("calm", null, "no more faults");
     this.weather.calmDown();
     this.oracle.isCalm = true;
     for (const { node, plan } of this.members)
@@ -248,6 +271,7 @@ export class Cluster {
       });
     if (member.plan.mesh) this.ledger.write(member, write);
     else write();
+    this.weather.trace?.note("write", index, `version ${node.version[member.name]}`);
     this.oracle.record(member);
   }
 }

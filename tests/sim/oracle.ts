@@ -2,6 +2,7 @@ import type { MemblastError, Update } from "../../src/index.ts";
 import type { Conflation } from "../../src/node/runtime/events.ts";
 import type { Fault } from "./faults.ts";
 import { type Box, checksum, type Member, type Parent } from "./member.ts";
+import type { Trace } from "./trace.ts";
 
 /** One server of one member: what was seen of it. */
 interface Sight {
@@ -41,10 +42,12 @@ export class Oracle {
   /** By member, version and selection: checksums, one for each life in which there was such a version. */
   readonly #states = new Map<string, Set<number>>();
   readonly #now: () => number;
+  readonly #trace: Trace | null;
   readonly #bornAt: number[] = [];
 
-  constructor(members: readonly Member[], now: () => number) {
+  constructor(members: readonly Member[], now: () => number, trace: Trace | null = null) {
     this.#members = members;
+    this.#trace = trace;
     this.#now = now;
   }
 
@@ -154,10 +157,10 @@ export class Oracle {
   onError(error: MemblastError, { flip, spoil }: Readonly<Record<Fault, number>>): void {
     const { code, details, message } = error;
     if (code === "CONNECT_FAILED") return;
-    if (code === "PROTOCOL" && spoil > 0 && details.reason === "MISMATCH") return;
-    if (code === "PROTOCOL" && (flip > 0 || details.reason === "TIMEOUT" || details.reason === "LIMIT"))
+    if (code === "PROTOCOL" && spoil > 0 && details["reason"] === "MISMATCH") return;
+    if (code === "PROTOCOL" && (flip > 0 || details["reason"] === "TIMEOUT" || details["reason"] === "LIMIT"))
       return;
-    this.violate(`unexpected error ${code} (${String(details.reason)}): ${message}`);
+    this.violate(`unexpected error ${code} (${String(details["reason"])}): ${message}`);
   }
 
   /** Why not every member has what it follows; null if all have. */
@@ -183,6 +186,7 @@ export class Oracle {
   }
 
   violate(what: string): void {
+    if (this.violation === null) this.#trace?.note("violation", null, what);
     this.violation ??= what;
   }
 }

@@ -1,13 +1,14 @@
 /** `bun run sim`: many worlds of real nodes on simulated links, each from one seed. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
-import { commandLine, flag, number, optionalText, text } from "../../examples/options.ts";
+import { join } from "node:path";
+import { commandLine, number, optionalText, text } from "../../examples/options.ts";
 import { Panel } from "../../examples/terminal.ts";
 import { canaries } from "./canary.ts";
 import { faults, parseFaults } from "./faults.ts";
 import { layouts, type Layout } from "./layout.ts";
 import { models } from "./models.ts";
-import { addOutcome, addSum, emptySum, type Sum, sumText } from "./sum.ts";
+import { addOutcome, addSum, emptySum, outcomeText, type Sum, sumText } from "./sum.ts";
 import { play } from "./world.ts";
 
 /** Worlds that nobody has seen yet: others every day. */
@@ -17,7 +18,8 @@ const options = commandLine({
   command: "bun run sim",
   about:
     "Plays worlds of a few real nodes on simulated links: a storm of faults, calm, and then everybody must have what he follows. The\n" +
-    "status is 1 and the seeds are told where one has not, or saw on the way what was never committed.",
+    "status is 1 and the seeds are told where one has not, or saw on the way what was never committed. With a planted bug it is 0 where\n" +
+    "that is found, and 1 where it is not.",
   flags: {
     seeds: number(2000, "how many worlds", "N", { min: 1 }),
     from: number(todays, "the first seed", "N"),
@@ -30,7 +32,10 @@ const options = commandLine({
       "NAME",
     ),
     models: number(0, "so many schedules of the models of conflation, reconnection and mesh instead", "N"),
-    json: flag("the sum as JSON"),
+    json: optionalText(
+      "writes { worlds, layouts, counts, violations }, or of one world what happened, to this file",
+      "FILE",
+    ),
   },
   examples: [
     "bun run sim --seeds 100000",
@@ -81,14 +86,32 @@ const allowed = chosenFaults();
 
 // Nodes that keep their memory have named segments: in a folder of their own, which goes with this process.
 const directory = mkdtempSync("/dev/shm/memblast-sim-");
-process.env.MEMBLAST_DIR = directory;
+process.env["MEMBLAST_DIR"] = directory;
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
 if (options.seed) {
-  const outcome = play(Number(options.seed), allowed, layout);
-  console.log(JSON.stringify(outcome, null, 2));
-  process.exit(outcome.violation === null ? 0 : 1);
+  const outcome = play(Number(options.seed), allowed, layout, true);
+  await write(outcome);
+  console.log(outcomeText(outcome));
+  const seeds = outcome.violation === null ? [] : [outcome.seed];
+  if (options.canary) console.log(`\n${canaryText(options.canary, seeds)}`);
+  process.exit(statusOf(seeds.length));
+}
+
+async function write(result: object): Promise<void> {
+  if (options.json) await Bun.write(options.json, `${JSON.stringify(result, null, 2)}\n`);
+}
+
+/** A planted bug is there to be found. */
+function statusOf(violations: number): number {
+  return violations > 0 === Boolean(options.canary) ? 0 : 1;
+}
+
+function canaryText(name: string, seeds: readonly number[]): string {
+  const { bug } = canaries[name]!;
+  if (seeds.length === 0) return `not found: ${name} (${bug})`;
+  return `found: ${name} (${bug}), by ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}`;
 }
 
 const { from, seeds } = options;
@@ -100,9 +123,14 @@ async function playAll(): Promise<Sum> {
   for (let seed = from; seed < from + seeds; seed++) {
     if (seed % 20 === 0) await Bun.sleep(0); // signals are heard
     addOutcome(sum, play(seed, allowed, layout));
-    if (options.canary && sum.violations.length) break; // found
+    if (isFound(sum)) break;
   }
   return sum;
+}
+
+/** One world that shows the planted bug is enough. */
+function isFound({ violations }: Sum): boolean {
+  return options.canary !== undefined && violations.length > 0;
 }
 
 /** Equal shares, as many for each job, and large ones, because a young process is slow: its code is not compiled yet. */
@@ -111,7 +139,7 @@ async function dealOut(): Promise<Sum> {
   const share = Math.ceil(seeds / (jobs * Math.ceil(seeds / (jobs * shareMax))));
   let next = from;
   const worker = async () => {
-    while (next < from + seeds) {
+    while (next < from + seeds && !isFound(sum)) {
       const first = next;
       next = Math.min(first + share, from + seeds);
       addSum(sum, await playElsewhere(first, next - first));
@@ -123,7 +151,8 @@ async function dealOut(): Promise<Sum> {
 }
 
 async function playElsewhere(first: number, count: number): Promise<Sum> {
-  const args = ["--seeds", String(count), "--from", String(first), "--jobs", "1", "--json"];
+  const file = join(directory, `${first}.json`);
+  const args = ["--seeds", String(count), "--from", String(first), "--jobs", "1", "--json", file];
   args.push("--faults", options.faults);
   for (const name of ["canary", "layout"] as const) if (options[name]) args.push(`--${name}`, options[name]);
   const child = Bun.spawn([process.execPath, import.meta.path, ...args], {
@@ -132,7 +161,7 @@ async function playElsewhere(first: number, count: number): Promise<Sum> {
   });
   const text = await new Response(child.stdout).text();
   try {
-    return JSON.parse(text) as Sum;
+    return (await Bun.file(file).json()) as Sum;
   } catch {
     return refuse(`The process with seeds ${first} to ${first + count - 1} died: ${text}`);
   }
@@ -148,5 +177,13 @@ progress?.draw([`${seeds} worlds from ${from} on`]);
 const sum = jobs === 1 ? await playAll() : await dealOut();
 progress?.draw([]);
 progress?.[Symbol.dispose]();
-console.log(options.json ? JSON.stringify(sum) : sumText(sum, (performance.now() - begun) / 1000));
-process.exit(sum.violations.length ? 1 : 0);
+await write(sum);
+console.log(sumText(sum, (performance.now() - begun) / 1000));
+if (options.canary)
+  console.log(
+    canaryText(
+      options.canary,
+      sum.violations.map(({ seed }) => seed),
+    ),
+  );
+process.exit(statusOf(sum.violations.length));

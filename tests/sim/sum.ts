@@ -1,3 +1,4 @@
+import { storyText } from "./trace.ts";
 import type { Outcome } from "./world.ts";
 
 /** Many worlds. */
@@ -34,15 +35,27 @@ export function addSum(sum: Sum, part: Sum): void {
   sum.violations.push(...part.violations);
 }
 
+function list(counts: Readonly<Record<string, number>>): string {
+  return Object.entries(counts)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(", ");
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** One world, with what happened in it. */
+export function outcomeText({ seed, layout, violation, counts, story }: Outcome): string {
+  const end = violation === null ? "0 violations" : `violation: ${violation}`;
+  return [`world ${seed} (${layout})`, story ? storyText(story) : "", list(counts), end].join("\n\n");
+}
+
 export function sumText(sum: Sum, seconds: number): string {
   const { jobs, virtualMs, ...counts } = sum.counts;
-  const list = (of: Record<string, number>) =>
-    Object.entries(of)
-      .map(([name, count]) => `${count} ${name}`)
-      .join(", ");
   const lines = [
-    `${sum.worlds} worlds (${list(sum.layouts)}), ${Math.round((virtualMs ?? 0) / 1000)} s of virtual time in ${seconds.toFixed(1)} s ` +
-      `(${Math.round((sum.worlds / seconds) * 3600)} worlds an hour): ${sum.violations.length} violations`,
+    `${plural(sum.worlds, "world")} (${list(sum.layouts)}), ${Math.round((virtualMs ?? 0) / 1000)} s of virtual time in ${seconds.toFixed(1)} s ` +
+      `(${Math.round((sum.worlds / seconds) * 3600)} worlds an hour): ${plural(sum.violations.length, "violation")}`,
     list(counts),
   ];
   for (const { seed, layout, violation } of sum.violations.slice(0, 20))

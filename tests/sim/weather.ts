@@ -4,6 +4,7 @@ import type { Clock } from "./clock.ts";
 import { type Fault, noFaults } from "./faults.ts";
 import type { Random } from "./random.ts";
 import { withFlippedBit } from "./spoil.ts";
+import type { Trace } from "./trace.ts";
 
 /** What can go wrong in one world, and how often. Drawn once a seed, so that some worlds are calm and some are all storm. */
 export interface Odds {
@@ -92,6 +93,8 @@ const foreverMs = 1e9;
 export class Weather {
   readonly odds: Odds;
   readonly counts = noFaults();
+  /** Null where nobody reads it. */
+  readonly trace: Trace | null;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #partitions = new Map<ReadonlySet<number>, number>();
@@ -102,8 +105,9 @@ export class Weather {
   /** No more faults: what was broken heals. */
   isCalm = false;
 
-  constructor(odds: Odds, clock: Clock, random: Random) {
+  constructor(odds: Odds, clock: Clock, random: Random, trace: Trace | null = null) {
     this.odds = odds;
+    this.trace = trace;
     this.#clock = clock;
     this.#random = random;
   }
@@ -111,6 +115,7 @@ export class Weather {
   /** Of the whole network, or of one member alone. */
   stall(ms: number, member: number | null): void {
     const until = this.#clock.now + ms;
+    this.trace?.note("stall", member, `stands still for ${ms} ms`);
     if (member === null) this.#stalledUntil = until;
     else this.#frozenUntil.set(member, until);
   }
@@ -122,6 +127,8 @@ export class Weather {
 
   /** Members of `side` and the others do not reach each other for a while. */
   partition(side: ReadonlySet<number>, ms: number): void {
+    const names = [...side].map((index) => `n${index}`).join(" ") || "nobody";
+    this.trace?.note("partition", null, `between ${names} and the others, for ${ms} ms`);
     this.#partitions.set(side, this.#clock.now + ms);
     this.#clock.schedule(ms, () => this.#partitions.delete(side));
   }
@@ -172,6 +179,7 @@ export class Weather {
         if (this.isCalm || flip === 0 || !random.chance(flip)) return;
         bytes[random.below(bytes.length)]! ^= 1 << random.below(8);
         this.counts.flip++;
+        this.trace?.note("flip", to, `a bit of what n${from} sent`);
       },
     };
     return wire;
@@ -182,6 +190,7 @@ export class Weather {
     const isSpared = this.isCalm || delta.root === undefined || delta.chunks.length === 0;
     if (isSpared || this.odds.spoil === 0 || !this.#random.chance(this.odds.spoil)) return delta;
     this.counts.spoil++;
+    this.trace?.note("spoil", null, "a bit of the next delta, on its way into memory");
     return withFlippedBit(delta, (n) => this.#random.below(n));
   }
 

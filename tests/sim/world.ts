@@ -8,6 +8,7 @@ import { drawMaps, drawMesh, drawTree, type Layout, layouts } from "./layout.ts"
 import type { Member } from "./member.ts";
 import { Random } from "./random.ts";
 import { spoilBy } from "./spoil.ts";
+import { type Story, Trace } from "./trace.ts";
 import { drawOdds, Weather } from "./weather.ts";
 
 export interface Outcome {
@@ -16,6 +17,8 @@ export interface Outcome {
   readonly violation: string | null;
   /** What happened, and how often. */
   readonly counts: Readonly<Record<string, number>>;
+  /** Where it was asked for. */
+  readonly story?: Story;
 }
 
 const stormMs = 4000;
@@ -34,10 +37,12 @@ export function play(
   seed: number,
   faults: ReadonlySet<Fault> = new Set(allFaults),
   wanted: Layout | null = null,
+  isTold = false,
 ): Outcome {
   const random = new Random(seed);
   const clock = new Clock();
-  const weather = new Weather(drawOdds(random, faults), clock, random);
+  const trace = isTold ? new Trace(() => clock.now) : null;
+  const weather = new Weather(drawOdds(random, faults), clock, random, trace);
   const cluster = new Cluster(`s${seed}-`, clock, random, weather);
   const drawn = random.pick(layouts);
   const layout = wanted ?? drawn;
@@ -64,7 +69,7 @@ export function play(
 function outcome(
   seed: number,
   layout: Layout,
-  { oracle, weather }: Cluster,
+  { oracle, weather, members }: Cluster,
   clock: Clock,
   violation: string | null,
   healMsMost: number,
@@ -72,7 +77,8 @@ function outcome(
   const { updates, singles, overflows, mismatches } = oracle;
   const { now: virtualMs, jobs } = clock;
   const counts = { updates, singles, overflows, mismatches, virtualMs, jobs, healMsMost, ...weather.counts };
-  return { seed, layout, violation, counts };
+  const story = weather.trace?.storyOf(members.map(({ plan }) => plan));
+  return { seed, layout, violation, counts, ...(story && { story }) };
 }
 
 function violationOf({ oracle, ledger }: Cluster): string | null {
@@ -96,6 +102,11 @@ function storm(cluster: Cluster, clock: Clock, random: Random): void {
     if (happens(odds.clock)) {
       weather.counts.clock++;
       victim.wallOffsetMs = (random.next() - 0.5) * random.pick(wallJumpsMs);
+      weather.trace?.note(
+        "clock",
+        victim.index,
+        `the time of day is off by ${victim.wallOffsetMs.toFixed(0)} ms`,
+      );
     }
     if (happens(victim.plan.keeps ? odds.restart : odds.reboot)) restart(cluster, clock, random, victim);
     if (random.chance(0.1)) cluster.changeRate(victim);
@@ -152,6 +163,7 @@ function probe(cluster: Cluster, clock: Clock, random: Random): void {
   const versions = () => members.map(({ node, name }) => node!.version[name]!);
   const before = { versions: versions(), deltas: deltasOf(cluster) };
   const writer = random.pick(members.filter(({ plan }) => plan.mesh));
+  cluster.weather.trace?.note("write", writer.index, "the only one, in a mesh at rest");
   ledger.write(writer, () => writer.node!.write((a) => a.set(random.below(a.size), 5000)));
   oracle.record(writer);
   clock.runUntil(clock.now + settleMs);

@@ -42,7 +42,7 @@ function unwelcome(server: string, cause: CloseCause, cutBy: Error | null): Memb
 
 /** What is likely where the link was cut. */
 function guessOf(address: Address, cutBy: Error | null): string {
-  const closeCode = cutBy instanceof MemblastError ? cutBy.details.closeCode : undefined;
+  const closeCode = cutBy instanceof MemblastError ? cutBy.details["closeCode"] : undefined;
   if (closeCode !== undefined && closeCode !== cutCode) return ": is a memblast node there?";
   if (address.kind === "tcp" || address.kind === "unix") return `: ${whyClosed(address)}.`;
   return ": it may have too many links, or be no memblast node.";

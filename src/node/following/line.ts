@@ -161,7 +161,7 @@ export class Line implements ConversationOwner<FollowerEvent, FollowerAction> {
   /** Once in an outage for each reason that there is, not at each attempt. */
   #tell(error: MemblastError): void {
     this.outage = error.message;
-    const key = keyOf(error.code, error.details.reason);
+    const key = keyOf(error.code, error.details["reason"]);
     if (this.#told.has(key)) return;
     this.#told.add(key);
     this.#owner.onError(error);

@@ -9,7 +9,7 @@ import { sharingOptions } from "./sharing.ts";
 const shapeOption = z.array(z.int().min(1)).max(8).optional();
 const dtypeOption = z.string().optional();
 
-const attachOptions = z.strictObject({
+export const attachOptions = z.strictObject({
   /** "r" never changes anything; "rw" writes: alone while no other process does, or in turn where the segment has many writers. */
   mode: z.enum(["r", "rw"]).default("r"),
   /** What the segment must be; without, whatever it is. */
@@ -30,18 +30,23 @@ const attachOptions = z.strictObject({
 type Parsed = z.output<typeof attachOptions>;
 
 /** What {@link attach} takes, as its caller writes it. */
-export type AttachOptions<OnUpdate> = Omit<
-  z.input<typeof attachOptions>,
-  "onUpdate" | "onError" | "shape" | "dtype" | "arrays"
+export type AttachOptions<OnUpdate> = Readonly<
+  Omit<z.input<typeof attachOptions>, "onUpdate" | "onError" | "shape" | "dtype" | "arrays">
 > & {
-  shape?: readonly number[];
-  dtype?: Dtype;
-  arrays?: Record<string, { shape?: readonly number[]; dtype?: Dtype }>;
+  readonly shape?: readonly number[] | undefined;
+  readonly dtype?: Dtype | undefined;
+  readonly arrays?: Readonly<Record<string, Expected>> | undefined;
   /** After each version that another process made. */
-  onUpdate?: OnUpdate;
+  readonly onUpdate?: OnUpdate | undefined;
   /** The same as `node.on("error", ...)`, from the first moment. */
-  onError?: (error: MemblastError) => void;
+  readonly onError?: ((error: MemblastError) => void) | undefined;
 };
+
+/** What an array must be; what is not said is not compared. */
+interface Expected {
+  readonly shape?: readonly number[] | undefined;
+  readonly dtype?: Dtype | undefined;
+}
 
 /** Says in words how a segment's schema is not the one wanted; null where it is. */
 export type SchemaCheck = (actual: Schema) => string | null;

@@ -55,7 +55,7 @@ const hostOption = z.string().refine(isHost, {
     "any page may give its own name to this machine",
 });
 
-const startOptions = z.strictObject({
+export const startOptions = z.strictObject({
   /** Where to accept followers: one address or several. */
   listen: z.union([addressOption, z.array(addressOption)], anAddress).optional(),
   /** A node to follow; `servers` for several. Of several, the metadata of the first become those of this node. */
@@ -124,20 +124,38 @@ const startOptions = z.strictObject({
   onError: z.function().optional(),
 });
 
+/** An option as its caller may write it: lists that nobody can change are as good as those of zod, which anybody could. */
+type Given<T> = T extends AbortSignal | Uint8Array | ((...args: never[]) => unknown)
+  ? T
+  : { readonly [Key in keyof T]: Given<T[Key]> };
+
 /** What {@link start} takes, as its caller writes it. */
-export type StartOptions<OnUpdate> = Omit<
-  z.input<typeof startOptions>,
-  "shape" | "dtype" | "arrays" | "onUpdate" | "onError" | "tls"
+export type StartOptions<OnUpdate> = Given<
+  Omit<z.input<typeof startOptions>, "shape" | "dtype" | "arrays" | "onUpdate" | "onError" | "tls">
 > & {
-  shape?: readonly number[];
-  dtype?: Dtype;
-  arrays?: Record<string, { shape: readonly number[]; dtype?: Dtype }>;
-  tls?: TlsOptions;
+  readonly shape?: readonly number[] | undefined;
+  readonly dtype?: Dtype | undefined;
+  readonly arrays?: Readonly<Record<string, GivenArray>> | undefined;
+  readonly tls?: TlsOptions | undefined;
   /** After each version that came from elsewhere. */
-  onUpdate?: OnUpdate;
+  readonly onUpdate?: OnUpdate | undefined;
   /** The same as `node.on("error", ...)`, from the first moment: a server may be away when this node starts. */
-  onError?: (error: MemblastError) => void;
+  readonly onError?: ((error: MemblastError) => void) | undefined;
 };
+
+interface GivenArray {
+  readonly shape: readonly number[];
+  readonly dtype?: Dtype | undefined;
+}
+
+/** An address, or one with how to follow that server: its own `maps`, `secret`, `mode`, `overflow`, `maxRate`. */
+export type GivenServer = Given<z.input<typeof serverOption>>;
+/** A region of a server, and where it lands. */
+export type GivenMap = Given<z.input<typeof mapOption>>;
+/** What to prove to a server. */
+export type GivenSecret = Given<z.input<typeof secretOption>>;
+/** A secret that followers may prove, and what it opens. */
+export type GivenRights = Given<z.input<typeof secretsOption>[string]>;
 
 /** Each option as it should be by itself. */
 export type ParsedOptions = z.output<typeof startOptions>;

@@ -32,7 +32,7 @@ import {
 export type { Transaction, View } from "./views.ts";
 
 /** MEMBLAST_STRICT=1: raw views of the working image are taken away at the end of their transaction. */
-const isStrict = process.env.MEMBLAST_STRICT === "1";
+const isStrict = process.env["MEMBLAST_STRICT"] === "1";
 
 /**
  * A segment whose bytes mean something: named typed arrays and a metadata record, read and written under the rules of the commit

@@ -44,7 +44,7 @@ class Follower implements AsyncDisposable {
       const gap = `${from} to ${version}`;
       if (!this.#gaps.delete(gap)) this.#told.add(gap);
     });
-    node.on("error", (error) => this.#count(String(error.details.reason ?? error.code)));
+    node.on("error", (error) => this.#count(String(error.details["reason"] ?? error.code)));
     node.on("connect", () => this.connects++);
     node.on("disconnect", ({ reason }) => {
       this.lostAt ??= performance.now();
@@ -57,7 +57,7 @@ class Follower implements AsyncDisposable {
     const early: Update[] = [];
     const onUpdate = (update: Update) => (follower ? follower.#updated(update) : void early.push(update));
     const node = await start(name, { onUpdate, ...options });
-    follower = new Follower(node, checks, options.mode === "every");
+    follower = new Follower(node, checks, options["mode"] === "every");
     for (const update of early) follower.#updated(update);
     return follower;
   }

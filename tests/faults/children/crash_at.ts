@@ -3,7 +3,7 @@ import { dlopen } from "bun:ffi";
 import { Segment } from "../../../src/memory/segment.ts";
 
 const [path, at] = process.argv.slice(2) as [string, string];
-const library = dlopen(process.env.MEMBLAST_LIBRARY!, { mb_crash_set: { args: ["u64"], returns: "i64" } });
+const library = dlopen(process.env["MEMBLAST_LIBRARY"]!, { mb_crash_set: { args: ["u64"], returns: "i64" } });
 const segment = Segment.attach(path, { mode: "rw" });
 const image = new Uint8Array(segment.buffer("working", 0, segment.imageBytes));
 const next = image[0]! + 1;

@@ -3,7 +3,7 @@ import { dlopen } from "bun:ffi";
 import { Segment } from "../../../src/memory/segment.ts";
 
 const [name, step, value, how] = process.argv.slice(2) as [string, string, string, "commit" | "rollback"];
-const { symbols } = dlopen(process.env.MEMBLAST_LIBRARY!, {
+const { symbols } = dlopen(process.env["MEMBLAST_LIBRARY"]!, {
   mb_crash_set: { args: ["u32"], returns: "i64" },
 });
 using segment = Segment.attach(name, { mode: "rw" });

@@ -3,7 +3,7 @@ import { dlopen } from "bun:ffi";
 import { start } from "../../../src/index.ts";
 
 const [name, address, step] = process.argv.slice(2) as [string, string, string];
-const { symbols } = dlopen(process.env.MEMBLAST_LIBRARY!, {
+const { symbols } = dlopen(process.env["MEMBLAST_LIBRARY"]!, {
   mb_crash_set: { args: ["u32"], returns: "i64" },
 });
 await using node = await start(name, { shape: [64, 8], share: true, persist: true, listen: address });
