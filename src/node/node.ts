@@ -10,6 +10,7 @@ import { noDoor } from "./doors/counters.ts";
 import { Listening } from "./doors/listening.ts";
 import { listeningOwner } from "./doors/telling.ts";
 import { Following, type FollowingOwner } from "./following/following.ts";
+import { followingEvents } from "./following/telling.ts";
 import { type AttachOptions, parseAttachOptions } from "./options/attaching.ts";
 import { checkClose, type CloseOptions } from "./options/closing.ts";
 import { type NodeConfig, parseStartOptions } from "./options/config.ts";
@@ -57,6 +58,7 @@ export class Node implements AsyncDisposable {
   #watching: Watching | null = null;
   #isPublishing = false;
   #closing: Promise<void> | null = null;
+  #isClosed = false;
 
   private constructor(name: string, world: World) {
     this.name = name;
@@ -148,23 +150,14 @@ export class Node implements AsyncDisposable {
   }
 
   #followingOwner(): Omit<FollowingOwner, "storageFor"> {
-    const event = (following: Following): LinkEvent => ({
-      peer: following.peer,
-      direction: "out",
-      address: following.server.key,
-    });
     return {
+      ...followingEvents(this.#emitter),
       onUpdate: (_, update) => {
         this.#committed();
         this.#watching?.passOver(update.from, update.version);
         this.#audience.tell(update);
         this.#publishSoon();
       },
-      onConnect: (following) => this.#emitter.emit("connect", event(following)),
-      onDisconnect: (following, reason) => this.#emitter.emit("disconnect", { ...event(following), reason }),
-      onMismatch: (following, version) =>
-        this.#emitter.emit("mismatch", { source: following.server.key, version }),
-      onConflated: (_, conflation) => this.#emitter.emit("conflated", conflation),
       onError: (_, error) => this.#error(error),
       onGivenUp: () => this.#disown(),
     };
@@ -183,8 +176,12 @@ export class Node implements AsyncDisposable {
   }
 
   #living(): Storage {
-    if (this.#closing) fail("CLOSED", `Node ${this.name} is closed`);
-    return this.#storage;
+    return this.#closing ? fail("CLOSED", `Node ${this.name} is closed`) : this.#storage;
+  }
+
+  /** For those who only read: they may until the memory is gone, as handlers do that are called while the node closes. */
+  #readable(): Storage {
+    return this.#isClosed ? this.#living() : this.#storage;
   }
 
   /**
@@ -208,7 +205,7 @@ export class Node implements AsyncDisposable {
    * @throws NESTED_WRITE inside of write(), LOCKED, TRUNCATED, CLOSED
    */
   verify(): Verification {
-    return this.#living().verify();
+    return this.#readable().verify();
   }
 
   /**
@@ -216,12 +213,12 @@ export class Node implements AsyncDisposable {
    * callback only: what should outlive it must be copied. Costs nothing in the process that writes, a copy of the image elsewhere.
    */
   read<R>(fn: (main: NdArray, view: View) => R): R {
-    return this.#living().read(fn);
+    return this.#readable().read(fn);
   }
 
   /** A private copy of one array (the main one by default) and the version it is of. */
   snapshot(name: string | null = null): { version: number; array: NdArray } {
-    return this.#living().snapshot(name);
+    return this.#readable().snapshot(name);
   }
 
   /**
@@ -229,7 +226,7 @@ export class Node implements AsyncDisposable {
    * copied again. Cheaper than {@link Node.snapshot} for who looks more than once. @throws INVALID_NAME, NO_SPACE
    */
   copy(names: readonly (string | null)[] = [null]): Copy {
-    const copy = new Copy(() => this.#living(), names);
+    const copy = new Copy(() => this.#readable(), names);
     copy.refresh();
     return copy;
   }
@@ -239,12 +236,12 @@ export class Node implements AsyncDisposable {
    * It ends with the node: after `close()` it throws CLOSED.
    */
   ndarray(name: string | null = null): NdArray {
-    return this.#living().live(name);
+    return this.#readable().live(name);
   }
 
   /** Metadata of the newest version; a follower has those of the first of its servers, until somebody writes its own. */
   get meta(): unknown {
-    return this.#living().meta;
+    return this.#readable().meta;
   }
 
   /** Inside `write()`, the same as `tx.meta = value`. @throws NOT_IN_WRITE */
@@ -257,7 +254,7 @@ export class Node implements AsyncDisposable {
    * so it stays where the server changed nothing that is followed. Of a server that is followed several times, the lowest.
    */
   get version(): Record<string, number> {
-    const versions: Record<string, number> = { [this.name]: this.#living().version };
+    const versions: Record<string, number> = { [this.name]: this.#readable().version };
     for (const { server, version } of this.#followings)
       versions[server.key] = Math.min(versions[server.key] ?? Infinity, version);
     return versions;
@@ -275,7 +272,7 @@ export class Node implements AsyncDisposable {
   }
 
   get schema(): Schema {
-    return this.#living().schema;
+    return this.#readable().schema;
   }
 
   /** Where it listens, with the ports that the system chose. */
@@ -301,7 +298,7 @@ export class Node implements AsyncDisposable {
   }
 
   stats(): NodeStats {
-    const storage = this.#living();
+    const storage = this.#readable();
     const incoming = [...(this.#listening?.links ?? [])].map(publishingStats);
     return {
       name: this.name,
@@ -378,6 +375,7 @@ export class Node implements AsyncDisposable {
       await this.#watching?.close();
     } finally {
       this.#audience.end();
+      this.#isClosed = true;
       this.#storage?.close();
     }
   }
