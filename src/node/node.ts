@@ -17,8 +17,8 @@ import { type NodeConfig, parseStartOptions } from "./options/config.ts";
 import { refuseNamesake } from "./options/contradiction.ts";
 import { checkName, type StartOptions } from "./options/options.ts";
 import { checkRate } from "./options/pace.ts";
-import { Emitter } from "./runtime/emitter.ts";
-import type { LinkEvent, NodeEvents } from "./runtime/events.ts";
+import { checkHandler, Emitter } from "./runtime/emitter.ts";
+import { type LinkEvent, nodeEvents, type NodeEvents } from "./runtime/events.ts";
 import { guarded } from "./runtime/guarded.ts";
 import type { Identity } from "./runtime/identity.ts";
 import type { Update } from "./runtime/update.ts";
@@ -50,7 +50,7 @@ export class Node implements AsyncDisposable {
   /** Resolves when every server has delivered its first state; at once where none is followed. */
   readonly ready: Promise<void>;
   readonly #world: World;
-  readonly #emitter = new Emitter<NodeEvents>();
+  readonly #emitter = new Emitter(nodeEvents);
   readonly #audience = new Audience();
   readonly #followings: Following[] = [];
   #storage!: Storage;
@@ -280,9 +280,10 @@ export class Node implements AsyncDisposable {
     return this.#listening?.addresses ?? [];
   }
 
-  /** Calls `handler` after every version that this node did not write itself. The result takes it away again. @throws CLOSED */
+  /** Calls `handler` after every version that this node did not write itself. The result takes it away again. @throws CLOSED, INVALID_OPTION */
   onUpdate(handler: OnUpdate): () => void {
     this.#living();
+    checkHandler("onUpdate()", handler);
     this.#watch();
     return this.#audience.add((update) => handler(update, this));
   }
@@ -293,6 +294,7 @@ export class Node implements AsyncDisposable {
     return this.#audience.stream();
   }
 
+  /** Calls `handler` at each such event. The result takes it away again. @throws INVALID_OPTION */
   on<Name extends keyof NodeEvents>(name: Name, handler: (event: NodeEvents[Name]) => void): () => void {
     return this.#emitter.on(name, handler);
   }
