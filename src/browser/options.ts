@@ -124,6 +124,14 @@ export function parseConnectOptions(url: string, options: ConnectOptions, random
     secret,
   } = options;
   const { mode = "latest", overflow = "latest", maxRate = null } = options;
+  if (overflow === "disconnect" && mode !== "every")
+    fail(
+      "INVALID_OPTION",
+      'connect(): overflow is for the mode "every": give mode: "every", or leave it out',
+      {
+        path: ["overflow"],
+      },
+    );
   return Object.freeze({
     address,
     url: formatAddress(address),

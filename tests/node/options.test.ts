@@ -3,9 +3,9 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "../../src/browser/index.ts";
-import { type MemblastError, start, type StartOptions, type Update } from "../../src/index.ts";
+import { clean, type MemblastError, start, type StartOptions, type Update } from "../../src/index.ts";
 import { certificates } from "../transport/certificates.ts";
-import { until } from "./until.ts";
+import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
 
@@ -39,6 +39,23 @@ const wrong: [options: object, says: RegExp][] = [
   [
     { shape: [1], listen: 0, secrets: { "a\n": { secret } } },
     /option secrets\.a\n: a key is called by 1 to 128/,
+  ],
+  ...["insecure", "uniqueNames"].map((option): [object, RegExp] => [
+    { shape: [1], [option]: true },
+    new RegExp(`^INVALID_OPTION .*: ${option} is about those who follow, but this node does not listen`),
+  ]),
+  [{ server: 1, queueBytesMax: 100 }, /^INVALID_OPTION .*: queueBytesMax is about .* does not listen/],
+  [{ server: 1, listen: [], connectionsMax: 5 }, /^INVALID_OPTION .*: connectionsMax is about .* does not/],
+  [{ shape: [1], listen: 0, origins: ["https://a.b"] }, /^INVALID_OPTION .*: origins say who .* ws: or wss:/],
+  [{ shape: [1], listen: "tls:127.0.0.1:0", hosts: ["a.b"] }, /^INVALID_OPTION .*: hosts say who .* ws: or/],
+  [{ server: 1, overflow: "disconnect" }, /^INVALID_OPTION .*: overflow is for servers .* mode "every"/],
+  [
+    { servers: [1, { address: 2, overflow: "disconnect", mode: "latest" }], mode: "every" },
+    /^INVALID_OPTION .*: servers\.1\.overflow is for servers .* mode "every"/,
+  ],
+  [
+    { servers: [{ address: 1, mode: "every", overflow: "latest" }], overflow: "disconnect" },
+    /^INVALID_OPTION .*: overflow is for servers/,
   ],
   [{ shape: [1], dtype: null }, /^INVALID_DTYPE no such dtype: null; take one of bool/],
   [{ arrays: { a: { shape: [1], dtype: null } } }, /^INVALID_DTYPE no such dtype: null/],
@@ -83,6 +100,11 @@ const atOnce = { shape: [1], server: "tls:127.0.0.1:1" };
 const untrue = { clientCertificates: "true" } as object;
 
 wrong.push(
+  [
+    { server: 1, tls: { ca: authority } },
+    /^INVALID_OPTION .*: tls encrypts .* begin with tls: or wss:.*is none/,
+  ],
+  [{ listen: "127.0.0.1:0", shape: [1], tls: own }, /^INVALID_OPTION .*: tls encrypts/],
   [{ ...atOnce, tls: [] }, /option tls: .*expected object/],
   [
     { ...atOnce, tls: { ca: authority, clientCertificate: true } },
@@ -117,6 +139,20 @@ for (const [options, says] of wrong)
 test("a node is not called like its server: node.version has both", async () => {
   const called = start("127.0.0.1:1", { shape: [2], server: 1 });
   expect(await called.catch(({ code }: MemblastError) => code)).toBe("INVALID_NAME");
+});
+
+test.each([null, 100, [], { retryAfter: 5 }, { retryAfterMs: "5" }])(
+  "close(%j) is refused",
+  async (options) => {
+    await using node = await start("n", { shape: [1] });
+    expect(await codeOf(() => node.close(options as object))).toBe("INVALID_OPTION");
+    expect(node.version).toEqual({ n: 0 });
+  },
+);
+
+const misspelt = [null, "x", { directroy: "/tmp" }, { directory: 5 }, { names: "n" }, { persistent: 1 }];
+test.each(misspelt)("clean(%j) is refused", async (options) => {
+  expect(await codeOf(() => clean(options as object))).toBe("INVALID_OPTION");
 });
 
 test("what changes nothing may be said: defaults, where there is nothing to follow", async () => {

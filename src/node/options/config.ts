@@ -4,7 +4,7 @@ import { type ArraySpec, arrayText } from "../../array/schema.ts";
 import { shapeText } from "../../array/shape.ts";
 import type { Region } from "../../delta/region.ts";
 import { fail } from "../../errors.ts";
-import { type Address, formatAddress, isLoopback, parseAddress } from "../../transport/address.ts";
+import { type Address, formatAddress, isLoopback, isTls, parseAddress } from "../../transport/address.ts";
 import { fromAnywhere } from "../../transport/socketfile.ts";
 import { listenTls, type TlsOptions, tryCredentials } from "../../transport/tls.ts";
 import { refuseContradictions } from "./contradiction.ts";
@@ -62,15 +62,15 @@ export interface NodeConfig {
 /** The options as one frozen value. INVALID_OPTION names the option and what it should be. */
 export function parseStartOptions(given: unknown): NodeConfig {
   const options = checkOptions(given);
-  refuseContradictions(options);
   const dtype = checkDtype(options.dtype === undefined ? "f64" : options.dtype);
   const listen = asList(options.listen).map(parseAddress);
-  if (listen.some(isTls)) listenTls(options.tls);
-  if (options.tls) tryCredentials(options.tls);
-  if (!options.insecure && !options.secrets) checkExposure(listen, options.tls);
   const servers = [...asList(options.server), ...(options.servers ?? [])].map((server) =>
     parseServer(server, options),
   );
+  refuseContradictions(options, given ?? {}, { listen, servers });
+  if (listen.some(isTls)) listenTls(options.tls);
+  if (options.tls) tryCredentials(options.tls);
+  if (!options.insecure && !options.secrets) checkExposure(listen, options.tls);
   const sharing = parseSharing(options);
   const arrays = arraySpecs(options, dtype, servers);
   if (arrays.length === 0 && servers.length === 0)
@@ -99,10 +99,6 @@ export function parseStartOptions(given: unknown): NodeConfig {
 
 function asList<T>(value: T | T[] | undefined): T[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
-}
-
-function isTls({ kind }: Address): boolean {
-  return kind === "tls" || kind === "wss";
 }
 
 /** Nobody should publish memory to a network without knowing. A door that wants a certificate of everybody asks who comes. */
