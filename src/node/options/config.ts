@@ -74,7 +74,9 @@ export function parseStartOptions(given: unknown): NodeConfig {
   const sharing = parseSharing(options);
   const arrays = arraySpecs(options, dtype, servers);
   if (arrays.length === 0 && servers.length === 0)
-    fail("INVALID_OPTION", "start(): say what to hold: shape, arrays, or a server to take them from");
+    fail("INVALID_OPTION", "start(): say what to hold: shape, arrays, or a server to take them from", {
+      path: ["shape"],
+    });
   const { checkHash, metaBytesMax, heartbeatMs, connectionsMax, tls } = options;
   return Object.freeze({
     listen,
@@ -110,7 +112,7 @@ function checkExposure(listen: readonly Address[], tls: TlsOptions | undefined):
       "INVALID_OPTION",
       `start(): ${formatAddress(exposed)} can be reached from other machines and nothing asks who comes: listen on 127.0.0.1, ` +
         "give secrets, listen on tls: or wss: with tls.clientCertificates, or pass insecure: true if that is what you want",
-      { address: formatAddress(exposed) },
+      { path: ["listen"], address: formatAddress(exposed) },
     );
 }
 
@@ -166,13 +168,14 @@ function arraySpecs(options: ParsedOptions, dtype: Dtype, servers: readonly Serv
       fail(
         "INVALID_OPTION",
         `start(): maps make ${arrayText(target.array)} both ${shapeText(known.shape)} and ${shapeText(target.shape)}: give its shape in arrays`,
-        { array: target.array },
+        { path: ["maps"], array: target.array },
       );
     if (known) continue;
     if (target.array === null)
       fail(
         "INVALID_OPTION",
         "start(): a map lands in the main array: give its shape, or give the map a name",
+        { path: ["shape"] },
       );
     specs.set(target.array, { name: target.array, dtype, shape: target.shape });
     isImplied.add(target.array);
