@@ -16,7 +16,7 @@ import { checkClose, type CloseOptions } from "./options/closing.ts";
 import { type NodeConfig, parseStartOptions } from "./options/config.ts";
 import { refuseNamesake } from "./options/contradiction.ts";
 import { checkName, type StartOptions } from "./options/options.ts";
-import { checkRate } from "./options/pace.ts";
+import { checkRate, refuseRateOf } from "./options/pace.ts";
 import { checkHandler, Emitter } from "./runtime/emitter.ts";
 import { type LinkEvent, nodeEvents, type NodeEvents } from "./runtime/events.ts";
 import { guarded } from "./runtime/guarded.ts";
@@ -266,8 +266,7 @@ export class Node implements AsyncDisposable {
     const rate = checkRate(perSecond);
     const key = formatAddress(parseAddress(server));
     const followings = this.#followings.filter((following) => following.server.key === key);
-    if (followings.length === 0)
-      fail("INVALID_OPTION", `setRate(): this node does not follow ${key}`, { server });
+    if (followings.length === 0) refuseRateOf(key, Object.keys(this.version).slice(1));
     for (const following of followings) following.setRate(rate);
   }
 

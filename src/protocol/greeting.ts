@@ -63,7 +63,10 @@ function onChallenge(state: FollowerGreeting, challenge: ChallengeMessage): Foll
   }
   const { keyId } = config;
   if (keyId === null)
-    return refuse("AUTH", "The publisher wants a shared secret, and none is configured here.");
+    return refuse(
+      "AUTH",
+      "The publisher wants a proof of a shared secret: give the option secret: { keyId, secret }.",
+    );
   const transcript = authTranscript({
     followerProtocol: protocolVersion,
     publisherProtocol: challenge.protocol,
