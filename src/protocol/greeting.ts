@@ -54,6 +54,8 @@ function onFrame(state: FollowerGreeting, frame: Frame, now: number): FollowerSt
 
 function onChallenge(state: FollowerGreeting, challenge: ChallengeMessage): FollowerStep {
   const { config, nonce } = state;
+  if (challenge.nodeId === config.nodeId)
+    refuse("UNSUPPORTED", "The node at this address is this one, and a node does not follow itself.");
   if (challenge.auth === "none") {
     const actions: FollowerAction[] = [toleratesWelcome, { kind: "send", message: { type: "AUTH", nonce } }];
     return [{ ...state, phase: "welcome", challenge }, actions];

@@ -9,6 +9,11 @@ import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
 
+function freePort(): number {
+  using listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  return listener.port;
+}
+
 async function refusal(options: object | string): Promise<MemblastError> {
   try {
     await using node = await start("n", options as StartOptions);
@@ -68,6 +73,14 @@ const wrong: [options: object | string, says: RegExp][] = [
   [{ servers: "127.0.0.1:1" }, /option servers: it is a list/],
   [{ shape: [1], origins: "https://a.b" }, /option origins: it is a list/],
   [{ shape: [1], listen: 70_000 }, /option listen: an address is a port/],
+  [
+    { shape: [1], listen: [1, 2], server: "127.0.0.1:2" },
+    /: server is 127\.0\.0\.1:2, where this node itself/,
+  ],
+  [
+    { mesh: true, shape: [1], listen: 1, servers: [2, { address: 1 }] },
+    /: servers\.1 is .*, where this node/,
+  ],
   [{}, /say what to hold/],
   [{ shape: [1], listen: "0.0.0.0:0" }, /nothing asks who comes/],
   [{ shape: [1], servers: [1, 2] }, /would write the same elements/],
@@ -218,6 +231,21 @@ test("a signal calls off the wait for a server that is not there", async () => {
   expect(await started.catch((error: unknown) => error)).toBe(reason);
   const before = start("n", { server: "unix:/nowhere/at/all", signal: calledOff.signal });
   expect(await before.catch((error: unknown) => error)).toBe(reason);
+});
+
+test("a node that comes to its own door by another name gives that server up", async () => {
+  const port = freePort();
+  const told: MemblastError[] = [];
+  const options = { shape: [1], listen: port, onError: (error: MemblastError) => told.push(error) };
+  for (const mesh of [false, true]) {
+    await using node = await start("n", { ...options, mesh, server: `localhost:${port}` });
+    const error = (await node.ready.catch((reason: unknown) => reason)) as MemblastError;
+    expect([error.code, error.details.reason]).toEqual(["REFUSED", "UNSUPPORTED"]);
+    expect(error.message).toEndWith("this one, and a node does not follow itself.");
+    expect(node.stats().links.map(({ state }) => state)).toContain("given up");
+    expect(told).toContain(error);
+    node.write((a) => a.set(0, 1));
+  }
 });
 
 test("a unix socket is the one that the path meant at the start, for both sides", async () => {

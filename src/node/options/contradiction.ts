@@ -1,12 +1,12 @@
 import { fail } from "../../errors.ts";
-import { type Address, isTls } from "../../transport/address.ts";
+import { type Address, formatAddress, isTls } from "../../transport/address.ts";
 import type { FollowingOptions, ParsedOptions, ServerOption } from "./options.ts";
 import type { Pace } from "./pace.ts";
 
 /** What the addresses among the options say. */
 interface Network {
   readonly listen: readonly Address[];
-  readonly servers: readonly { readonly address: Address; readonly pace: Pace }[];
+  readonly servers: readonly { readonly key: string; readonly address: Address; readonly pace: Pace }[];
 }
 
 /**
@@ -19,6 +19,7 @@ export function refuseContradictions(options: ParsedOptions, given: object, netw
   else refuseIdleOverflow(options, network.servers);
   if (network.listen.length === 0) refuseListening(options, given);
   refuseUnusedDoors(options, network);
+  refuseItself(options, network);
 }
 
 /** Under these names `node.version` has their versions. @throws INVALID_NAME */
@@ -76,6 +77,14 @@ function refuseUnusedDoors({ tls, origins, hosts }: ParsedOptions, { listen, ser
   for (const [option, isSet] of Object.entries({ origins, hosts }))
     if (isSet)
       refuse([option], "say who may come in by a ws: or wss: address, but listen has none: give one");
+}
+
+/** Where the address says so; by other names it finds itself at its door. */
+function refuseItself(options: ParsedOptions, { listen, servers }: Network): void {
+  const i = servers.findIndex(({ key }) => listen.some((address) => formatAddress(address) === key));
+  if (i < 0) return;
+  const [path] = eachServer(options)[i]!;
+  refuse(path, `is ${servers[i]!.key}, where this node itself listens: give the address of another one`);
 }
 
 function refuse(path: readonly PropertyKey[], why: string): never {
