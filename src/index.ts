@@ -36,7 +36,8 @@ export type AttachOptions = AttachOptionsOf<OnUpdate>;
 /**
  * Starts a node: allocates or maps its arrays, opens its doors, begins to follow its servers. Resolves once it listens; `node.ready`
  * tells when the first state of every server is there. A node that names no arrays takes over its server's, and waits for it.
- * @throws INVALID_OPTION, INVALID_SHAPE, INVALID_DTYPE, INVALID_NAME, INVALID_ADDRESS, ADDRESS_IN_USE, EXISTS, NO_SPACE, SCHEMA_MISMATCH
+ * @throws INVALID_OPTION, INVALID_SHAPE, INVALID_DTYPE, INVALID_NAME, INVALID_ADDRESS, ADDRESS_IN_USE, EXISTS, NO_SPACE, SCHEMA_MISMATCH,
+ * CLOSED where its own onUpdate closed it meanwhile
  */
 export function start(name: string, options: StartOptions): Promise<Node> {
   return Node.start(name, options);

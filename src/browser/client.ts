@@ -206,7 +206,8 @@ export class Client implements Disposable {
 
   #updated(update: Update): void {
     this.#ready.resolve();
-    for (const handler of this.#handlers)
+    for (const handler of this.#handlers) {
+      if (this.state === "closed") return; // by the one before
       try {
         handler(update, this);
       } catch (error) {
@@ -214,6 +215,7 @@ export class Client implements Disposable {
           throw error;
         });
       }
+    }
     for (const mailbox of this.#mailboxes) mailbox.put(update);
   }
 

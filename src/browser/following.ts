@@ -12,7 +12,6 @@ import { crc32c } from "../protocol/crc32c.ts";
 import { hexOf } from "../protocol/cursor.ts";
 import { newFollower } from "../protocol/follower.ts";
 import type {
-  AppliedOutcome,
   FollowerAction,
   FollowerEvent,
   FollowerReport,
@@ -21,6 +20,7 @@ import type {
 } from "../protocol/follower_state.ts";
 import type { ProtocolFault } from "../protocol/fault.ts";
 import { defaultLimits } from "../protocol/limits.ts";
+import type { DeltaChunk, DeltaHead } from "../protocol/part.ts";
 import type { LinkAction } from "../protocol/session.ts";
 import type { ClientConfig } from "./options.ts";
 import type { Regions } from "./regions.ts";
@@ -142,6 +142,7 @@ export class Following implements LineOwner {
 
   onEnd(): void {
     this.#asking.stop();
+    for (const subscription of [this.shown, this.#wanted]) subscription?.replica.dropParts();
   }
 
   onDisconnect(reason: string): void {
@@ -163,6 +164,8 @@ export class Following implements LineOwner {
     switch (action.kind) {
       case "welcome":
         return this.#welcome(action.welcome);
+      case "part":
+        return this.#take(action.key, action.chunks, action.head);
       case "apply":
         return this.#apply(action.key, action.delta);
       case "subscribed":
@@ -246,6 +249,19 @@ export class Following implements LineOwner {
     return this.#wanted?.key === key ? this.#wanted : this.shown!;
   }
 
+  #take(key: number, chunks: readonly DeltaChunk[], head: DeltaHead | undefined): void {
+    try {
+      this.#of(key).replica.take(chunks, head);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (!(error instanceof MemblastError)) throw error;
+    this.onHopeless(error);
+  }
+
   #apply(key: number, delta: Delta): void {
     const subscription = this.#of(key);
     const from = subscription.replica.hasState ? subscription.replica.version : null;
@@ -253,13 +269,10 @@ export class Following implements LineOwner {
     try {
       result = subscription.replica.apply(delta);
     } catch (error) {
-      if (!(error instanceof MemblastError)) throw error;
-      return this.onHopeless(error);
+      return this.#failed(error);
     }
-    const outcome: AppliedOutcome =
-      result.kind === "ok" ? result : { kind: "mismatch", leafHashes: result.leafHashes };
     const { version } = subscription.replica;
-    this.#step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
+    this.#step({ kind: "applied", delta, version, outcome: result, now: this.#world.now() });
     if (result.kind === "mismatch") return;
     this.#line.succeeded();
     this.counters.deltas++;
@@ -272,6 +285,7 @@ export class Following implements LineOwner {
     if (subscription === this.shown && !this.#wanted)
       for (const waiter of this.#waiting.splice(0)) waiter.resolve();
     this.#owner.onUpdate(result.update);
+    if (this.isClosed) return; // by who was told
     const gap = subscription.gaps.after(from, delta);
     if (gap) this.#owner.onConflated({ source: this.#config.url, ...gap });
   }

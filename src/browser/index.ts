@@ -37,8 +37,8 @@ const browserWorld: World = Object.freeze({ ...platform, transport: webSocketTra
 
 /**
  * Follows the node at `url` ("ws://host:port", "wss://host:port/path"). Keeps connecting, with random waits, until
- * it is closed; after a cut it waits for a second on average (`reconnect`) and goes on from the version it has. However slow the page is, it gets the newest state next, never
- * a queue of old ones.
+ * it is closed; after a cut it waits for a second on average (`reconnect`) and goes on from the version it has. However slow the page is, it gets the newest state next, behind
+ * 32 older ones at most.
  * @throws INVALID_ADDRESS, INVALID_OPTION
  */
 export function connect(url: string, options: ConnectOptions = {}): Client {

@@ -27,9 +27,10 @@ export class Audience {
     return mailbox;
   }
 
-  /** A handler that throws stops no other; its error is thrown in a job of its own. */
+  /** A handler that throws stops no other; its error is thrown in a job of its own. One that closes the node is the last. */
   tell(update: Update): void {
-    for (const handler of this.#handlers)
+    for (const handler of this.#handlers) {
+      if (this.#isOver) return;
       try {
         handler(update);
       } catch (error) {
@@ -37,6 +38,7 @@ export class Audience {
           throw error;
         });
       }
+    }
     for (const mailbox of this.#streams) mailbox.put(update);
   }
 

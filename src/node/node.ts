@@ -22,6 +22,7 @@ import { type LinkEvent, nodeEvents, type NodeEvents } from "./runtime/events.ts
 import { guarded } from "./runtime/guarded.ts";
 import type { Identity } from "./runtime/identity.ts";
 import type { Update } from "./runtime/update.ts";
+import { until } from "./runtime/until.ts";
 import { realWorld, type World } from "./runtime/world.ts";
 import { type NodeStats, followingStats, publishingStats } from "./stats.ts";
 import { Copy } from "./storage/copy.ts";
@@ -83,6 +84,7 @@ export class Node implements AsyncDisposable {
       const schema = ownSchema(config);
       if (schema) node.#storage = openStorage(name, schema, config, clock);
       await node.#follow(identity, config, clock);
+      node.#living(); // an update may have come, and who was told of it closed the node
       node.#watchOthers();
       if (config.listen.length) node.#watch();
       node.#listening = new Listening(
@@ -358,32 +360,31 @@ export class Node implements AsyncDisposable {
    */
   close(options: CloseOptions = {}): Promise<void> {
     checkClose(options);
-    return (this.#closing ??= this.#close(options.retryAfterMs));
+    if (this.#closing) return this.#closing;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#closing = promise; // before it begins: who hears of an error on the way may close the node as well
+    resolve(this.#close(options.retryAfterMs));
+    return promise;
   }
 
   async #close(retryAfterMs?: number): Promise<void> {
+    this.#audience.end(); // who is told of an update would find the node closed
     try {
       this.#attempt(() => this.#listening?.publish());
       this.#listening?.shut();
       for (const following of this.#followings) following.close();
       const begun = this.#world.now();
-      await this.#until(() => !this.#listening?.isBehind, begun + goodbyeMs / 2);
+      await until(this.#world, () => !this.#listening?.isBehind, begun + goodbyeMs / 2);
       this.#listening?.close("closing", retryAfterMs);
-      await this.#until(() => !this.#isLinked, begun + goodbyeMs);
+      await until(this.#world, () => !this.#isLinked, begun + goodbyeMs);
       for (const link of this.#listening?.links ?? []) link.conversation.abort();
       for (const following of this.#followings) following.abort();
-      await this.#until(() => !this.#isLinked, begun + goodbyeMs + lastWordMs);
+      await until(this.#world, () => !this.#isLinked, begun + goodbyeMs + lastWordMs);
       await this.#watching?.close();
     } finally {
-      this.#audience.end();
       this.#isClosed = true;
       this.#storage?.close();
     }
-  }
-
-  async #until(condition: () => boolean, deadline: number): Promise<void> {
-    while (!condition() && this.#world.now() < deadline)
-      await new Promise<void>((resolve) => this.#world.after(1, resolve));
   }
 
   get #isLinked(): boolean {

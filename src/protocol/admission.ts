@@ -13,6 +13,7 @@ import type {
 } from "./publisher_state.ts";
 import { blockedOutlet, closeByPeer, freeOutlet, skippedFrame, type Vitals } from "./session.ts";
 import { authTranscript } from "./transcript.ts";
+import { freshWindow } from "./window.ts";
 
 type AwaitingAuth = Extract<PublisherGreeting, { phase: "auth" }>;
 
@@ -78,6 +79,7 @@ function onAuth(state: AwaitingAuth, message: AuthMessage, now: number): Publish
     peer,
     vitals,
     subscriptions: new Map(),
+    window: freshWindow,
     lastId: 0,
     endedAt: Number.NEGATIVE_INFINITY,
   };

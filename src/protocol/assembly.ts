@@ -3,11 +3,13 @@ import { bytesOfRunMin, hashBytes, leafBytes, partBytesMin } from "./limits.ts";
 import type { HashesMessage } from "./messages.ts";
 import type { DeltaChunk, DeltaHead, DeltaPart } from "./part.ts";
 
-/** A whole delta: all of it is one commit of the follower. Its views share the memory of the frames it came in. */
+/** A delta that has come whole: all of it is one commit of the follower. Its views share the memory of the frames it came in. */
 export interface Delta extends DeltaHead {
   /** The subscription's number on this link. */
   readonly subscription: number;
-  /** Together ascending and disjoint, every run inside the subscribed bytes. */
+  /** How many parts were handed on before this one, the last. */
+  readonly partsBefore: number;
+  /** What the last part brings. With those before: ascending, disjoint, and every run inside the subscribed bytes. */
   readonly chunks: readonly DeltaChunk[];
 }
 
@@ -27,10 +29,10 @@ interface Link<T> {
   readonly before: Link<T> | null;
 }
 
-/** A delta of which the last part has not arrived. */
+/** What is known of a delta of which the last part has not arrived. Its bytes are with who applies it. */
 export interface Assembly {
   readonly head: DeltaHead;
-  readonly chunks: Link<DeltaChunk> | null;
+  readonly parts: number;
   readonly dataBytes: number;
   readonly runCount: number;
   /** Where the last run ends. */
@@ -39,32 +41,33 @@ export interface Assembly {
 
 /**
  * Adds a part to what there is of its delta (null: nothing). Throws BAD_MESSAGE or REGION at the first part that cannot
- * belong to a legal delta, so never more is held than a few times what the subscription has bytes.
+ * belong to a legal delta, so never more is handed on than what the subscription has bytes.
  */
 export function addPart(
   assembly: Assembly | null,
   part: DeltaPart,
   limits: DeltaLimits,
 ):
-  | { readonly kind: "partial"; readonly assembly: Assembly }
+  | { readonly kind: "partial"; readonly assembly: Assembly; readonly chunks: readonly DeltaChunk[] }
   | { readonly kind: "whole"; readonly delta: Delta } {
   const before = begun(assembly, part, limits);
-  const { head, chunks, end } = before;
+  const { head, end } = before;
   const runCount = before.runCount + runsBegunIn(part, end);
   const runsMax = limits.stretches + limits.bytes / bytesOfRunMin;
   if (runCount > runsMax) bad(`it has more than the ${Math.floor(runsMax)} runs that may be in it`);
   checkRuns(part.runs, end, limits);
   const total = before.dataBytes + part.data.byteLength;
   if (total > head.totalBytes) bad(`it brings more than the ${head.totalBytes} bytes that it announced`);
-  const link: Link<DeltaChunk> | null =
-    part.runs.length === 0 ? chunks : { value: { runs: part.runs, data: part.data }, before: chunks };
+  const chunks = part.runs.length === 0 ? [] : [{ runs: part.runs, data: part.data }];
   if (part.last) {
     if (total < head.totalBytes) bad(`it ends after ${total} of ${head.totalBytes} bytes`);
-    return { kind: "whole", delta: { subscription: part.subscription, ...head, chunks: inOrder(link) } };
+    const { subscription } = part;
+    return { kind: "whole", delta: { subscription, ...head, partsBefore: before.parts, chunks } };
   }
   if (part.payloadBytes < partBytesMin) bad(`a part of ${part.payloadBytes} bytes is not its last`);
   const newEnd = part.runs.length === 0 ? end : part.runs.at(-2)! + part.runs.at(-1)!;
-  return { kind: "partial", assembly: { head, chunks: link, dataBytes: total, runCount, end: newEnd } };
+  const parts = before.parts + 1;
+  return { kind: "partial", assembly: { head, parts, dataBytes: total, runCount, end: newEnd }, chunks };
 }
 
 function begun(assembly: Assembly | null, part: DeltaPart, limits: DeltaLimits): Assembly {
@@ -77,7 +80,7 @@ function begun(assembly: Assembly | null, part: DeltaPart, limits: DeltaLimits):
   if (head.full && head.totalBytes !== limits.bytes) {
     bad(`it calls itself full with ${head.totalBytes} of ${limits.bytes} bytes`);
   }
-  return { head, chunks: null, dataBytes: 0, runCount: 0, end: 0 };
+  return { head, parts: 0, dataBytes: 0, runCount: 0, end: 0 };
 }
 
 /** One that was cut at the end of the part before counts there. */

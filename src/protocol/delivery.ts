@@ -96,11 +96,15 @@ export function gapOf(perSecond: number | null): number {
   return perSecond === null ? 0 : Math.min(1_000 / perSecond, Number.MAX_VALUE); // no infinity: it would come to NaN
 }
 
-/** When the next delivery may begin; null: there is nothing to deliver, or one is under way. A repair does not wait. */
-export function dueAt(subscription: LiveSubscription): number | null {
+/**
+ * When the next delivery may begin; null: there is nothing to deliver, or one is under way, or there is no room for what can come together
+ * with what comes later. A repair does not wait.
+ */
+export function dueAt(subscription: LiveSubscription, hasRoom: boolean): number | null {
   if (subscription.flight !== "none") return null;
   if (subscription.repair.kind === "wanted") return subscription.startedAt;
-  const { sent, newest } = subscription;
+  const { sent, newest, mode } = subscription;
+  if (mode === "latest" && !hasRoom) return null;
   return sent === null || newest > sent ? subscription.startedAt + subscription.gapMs : null;
 }
 

@@ -1,5 +1,6 @@
 import type { Assembly, Delta, DeltaLimits } from "./assembly.ts";
 import type { ProtocolFault } from "./fault.ts";
+import type { DeltaChunk, DeltaHead } from "./part.ts";
 import type { Limits } from "./limits.ts";
 import type { ChallengeMessage, SubscribeMessage, WelcomeMessage } from "./messages.ts";
 import type { Closed, LinkAction, LinkEvent, LinkReport, Outlet, Vitals } from "./session.ts";
@@ -94,8 +95,11 @@ export interface Welcome {
 
 export type AppliedOutcome =
   | { readonly kind: "ok" }
-  /** `leafHashes`: 32 bytes for every leaf of the subscription at `version`; null asks for everything anew at once. */
-  | { readonly kind: "mismatch"; readonly leafHashes: Uint8Array | null };
+  /**
+   * `leafHashes`: 32 bytes for every leaf of the subscription at `version`, made only where they are to be sent; null asks for everything
+   * anew at once.
+   */
+  | { readonly kind: "mismatch"; readonly leafHashes: (() => Uint8Array) | null };
 
 export type FollowerEvent =
   | LinkEvent
@@ -148,7 +152,17 @@ export type FollowerAction =
   /** The subscription has ended, or never began, because the publisher said so or this side knew that it would; the link goes on. */
   | { readonly kind: "refused"; readonly key: number; readonly fault: ProtocolFault }
   /**
-   * Make one commit of it and answer with `applied`. It starts from what this key was brought to before, is full, or is
+   * Of a delta that is to come whole: keep what it brings until then. The first one has the head, and the place of whatever was kept of
+   * another: parts of a delta whose last one does not come are of no use.
+   */
+  | {
+      readonly kind: "part";
+      readonly key: number;
+      readonly head: DeltaHead | undefined;
+      readonly chunks: readonly DeltaChunk[];
+    }
+  /**
+   * Make one commit of it, with the parts before it, and answer with `applied`. It starts from what this key was brought to before, is full, or is
    * the repair that was asked for, which is right on top of whatever its leaf hashes described.
    */
   | { readonly kind: "apply"; readonly key: number; readonly delta: Delta }

@@ -1,3 +1,4 @@
+import { parseMeta } from "../array/meta.ts";
 import { fail } from "../errors.ts";
 import { addPart, leafCountOf } from "./assembly.ts";
 import { decodeFrame, moment } from "./decode.ts";
@@ -198,7 +199,13 @@ function onDelta(state: FollowerOpen, part: DeltaPart): OpenStep {
   if (following.stage === "asked") return refuse("UNEXPECTED", "DELTA before SUBSCRIBED.");
   if (part.head !== undefined) checkHead(state, following, part.head);
   const result = addPart(following.assembly, part, request);
-  if (result.kind === "partial") return [put(state, { ...following, assembly: result.assembly }), []];
+  if (result.kind === "partial") {
+    const { assembly, chunks } = result;
+    return [
+      put(state, { ...following, assembly }),
+      [{ kind: "part", key: request.key, head: part.head, chunks }],
+    ];
+  }
   const { delta } = result;
   const mending = delta.repair ? "repairArrived" : following.mending;
   return [
@@ -223,6 +230,19 @@ function checkHead(state: FollowerOpen, following: LiveFollowing, head: DeltaHea
   if (request.verify && head.root === undefined) {
     refuse("BAD_MESSAGE", "DELTA: it has no root, and the subscription is to be verified.");
   }
+  if (head.meta !== undefined && !isJson(head.meta)) {
+    refuse("BAD_MESSAGE", "DELTA: its metadata are not JSON in UTF-8.");
+  }
+}
+
+/** Looked at here, because whose metadata are not taken over has them parsed by nobody until the user asks. */
+function isJson(text: Uint8Array): boolean {
+  try {
+    parseMeta(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function onApplied(state: FollowerOpen, event: FollowerEvent & { kind: "applied" }): OpenStep {
@@ -233,10 +253,10 @@ function onApplied(state: FollowerOpen, event: FollowerEvent & { kind: "applied"
   if (delta.full)
     refuse("MISMATCH", `Subscription ${following.id} differs from its root after a full delta.`);
   if (delta.repair) return askAnew(state, following, version);
-  // Deltas that were under way when the repair was asked for cannot agree yet.
+  // Deltas that were under way when the repair was asked for cannot agree yet. However many there are, each costs what one that agrees does.
   if (following.mending !== "none") return [state, []];
   if (outcome.leafHashes === null) return askAnew(state, following, version);
-  return askRepair(state, following, version, outcome.leafHashes);
+  return askRepair(state, following, version, outcome.leafHashes());
 }
 
 function mended(state: FollowerOpen, following: LiveFollowing, delta: DeltaHead): OpenStep {

@@ -1,4 +1,4 @@
-import { Writer } from "./cursor.ts";
+import { Reader, Writer } from "./cursor.ts";
 
 /**
  * Whether the peer is alive. Both sides send a PING every `everyMs`, whatever else they send: a side that only receives a
@@ -40,12 +40,24 @@ export function beat(
   }
   if (now - current.heardAt >= 2 * current.everyMs) return { kind: "dead" };
   if (now - current.pingedAt < current.everyMs) return { kind: "quiet", life: current };
-  return { kind: "ping", life: { ...current, pingedAt: now, pings: current.pings + 1, answered: false } };
+  return { kind: "ping", life: ping(current, now) };
+}
+
+/** One more PING is sent; the next one is due a period later. */
+export function ping(life: Heartbeat, now: number): Heartbeat {
+  return { ...life, pingedAt: now, pings: life.pings + 1, answered: false };
 }
 
 /** What a PING carries: its number, u64. */
 export function pingBytes(life: Heartbeat): Uint8Array {
   return new Writer(8).u64(life.pings).bytes;
+}
+
+/** The number of the PING that a PONG answers; 0: none of ours. */
+export function numberOf(life: Heartbeat, opaque: Uint8Array): number {
+  const reader = new Reader(opaque, "PONG");
+  const number = reader.u32() + reader.u32() * 2 ** 32; // whatever is in it, it is no fault
+  return number <= life.pings ? number : 0;
 }
 
 /** The round trip of a PONG that answers the newest PING; null for any other, which is proof of life all the same. */

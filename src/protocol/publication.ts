@@ -13,6 +13,7 @@ import {
   type Subscription,
 } from "./delivery.ts";
 import { ProtocolFault, refuse } from "./fault.ts";
+import { numberOf } from "./heartbeat.ts";
 import { textCharactersMax } from "./limits.ts";
 import type { Frame, HashesMessage, RateMessage, SubscribeMessage } from "./messages.ts";
 import type { PublisherAction, PublisherEvent, PublisherOpen, PublisherStep } from "./publisher_state.ts";
@@ -20,6 +21,7 @@ import {
   closeByPeer,
   errorMessage,
   onHeard,
+  onMark,
   onPing,
   onPong,
   onTick,
@@ -27,6 +29,7 @@ import {
   onWritable,
   skippedFrame,
 } from "./session.ts";
+import { isMarkDue, isOpen, oneMore, readUntil, withMark } from "./window.ts";
 
 type OpenStep = readonly [PublisherOpen, PublisherAction[]];
 
@@ -81,13 +84,12 @@ function onFrame(state: PublisherOpen, frame: Frame, now: number): PublisherStep
     case "ERROR":
     case "BYE":
       return closeByPeer(message);
-    case "PING":
-    case "PONG": {
-      const { type, opaque } = message;
-      const [vitals, actions] =
-        type === "PING" ? onPing(state.vitals, opaque) : onPong(state.vitals, opaque, now);
+    case "PING": {
+      const [vitals, actions] = onPing(state.vitals, message.opaque);
       return [{ ...state, vitals }, actions];
     }
+    case "PONG":
+      return onRead(state, message.opaque, now);
     case "SUBSCRIBE":
       return onSubscribe(state, message);
     case "UNSUBSCRIBE":
@@ -185,7 +187,29 @@ function onHashes(state: PublisherOpen, message: HashesMessage, now: number): Pu
   return [next, [{ kind: "report", report: { kind: "repairAsked", subscription: id, version } }, ...actions]];
 }
 
-function onDeltaSent(state: PublisherOpen, id: number, to: number, now: number): OpenStep {
+/** What was sent before the PING that this answers has been read: there may be room in the window again. */
+function onRead(state: PublisherOpen, opaque: Uint8Array, now: number): OpenStep {
+  const window = readUntil(state.window, numberOf(state.vitals.life, opaque));
+  const [vitals, actions] = onPong(state.vitals, opaque, now);
+  const next = { ...state, vitals, window };
+  if (window === state.window) return [next, actions];
+  const [swept, deliveries] = sweep(next, now, null);
+  return [swept, [...actions, ...deliveries]];
+}
+
+function onDeltaSent(before: PublisherOpen, id: number, to: number, now: number): OpenStep {
+  const [state, marks] = marked({ ...before, window: oneMore(before.window) }, now);
+  const [next, actions] = onDelivered(state, id, to, now);
+  return [next, [...marks, ...actions]];
+}
+
+function marked(state: PublisherOpen, now: number): OpenStep {
+  if (!isMarkDue(state.window)) return [state, []];
+  const [vitals, actions] = onMark(state.vitals, now);
+  return [{ ...state, vitals, window: withMark(state.window, vitals.life.pings) }, actions];
+}
+
+function onDelivered(state: PublisherOpen, id: number, to: number, now: number): OpenStep {
   const before = state.subscriptions.get(id);
   if (before?.stage !== "live") return [state, []];
   const [next, actions] = sweep(state, now, [id], (subscription) => delivered(subscription, to));
@@ -203,12 +227,13 @@ function sweep(
 ): readonly [PublisherOpen, DeliveryAction[]] {
   const actions: DeliveryAction[] = [];
   const free = state.vitals.outlet.kind === "free";
+  const hasRoom = isOpen(state.window);
   let changed: Map<number, Subscription> | null = null;
   for (const id of ids ?? state.subscriptions.keys()) {
     const before = state.subscriptions.get(id);
     if (before?.stage !== "live") continue;
     let after = change === undefined ? before : change(before);
-    const due = free ? dueAt(after) : null;
+    const due = free ? dueAt(after, hasRoom) : null;
     if (due !== null && due <= now) {
       const [begun, action] = begin(after, now);
       after = begun;

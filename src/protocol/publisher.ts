@@ -12,6 +12,7 @@ import type {
   PublisherStep,
 } from "./publisher_state.ts";
 import { closeByBye, closeByFault, countPending, cutState, freeOutlet } from "./session.ts";
+import { isOpen } from "./window.ts";
 
 /** The publisher's side of one link, before the link is there. */
 export function newPublisher(config: PublisherConfig): PublisherState {
@@ -43,8 +44,10 @@ export function publisherDeadline(state: PublisherState): number | null {
 function openDeadline(state: PublisherOpen): number {
   let deadline = heartbeatDeadline(state.vitals.life);
   if (state.vitals.outlet.kind === "blocked") return deadline;
+  const hasRoom = isOpen(state.window);
   for (const subscription of state.subscriptions.values()) {
-    if (subscription.stage === "live") deadline = Math.min(deadline, dueAt(subscription) ?? deadline);
+    if (subscription.stage === "live")
+      deadline = Math.min(deadline, dueAt(subscription, hasRoom) ?? deadline);
   }
   return deadline;
 }

@@ -3,6 +3,7 @@ import type { ProtocolFault } from "./fault.ts";
 import type { Limits } from "./limits.ts";
 import type { HelloMessage, SubscribeMessage } from "./messages.ts";
 import type { Closed, LinkAction, LinkEvent, LinkReport, Outlet, Vitals } from "./session.ts";
+import type { Window } from "./window.ts";
 
 /** The follower at the other end. */
 export interface Peer {
@@ -57,6 +58,7 @@ export interface PublisherOpen {
   readonly peer: Peer;
   readonly vitals: Vitals;
   readonly subscriptions: ReadonlyMap<number, Subscription>;
+  readonly window: Window;
   /** Numbers of subscriptions only go up: one that is not in the map and not above this has ended. */
   readonly lastId: number;
   /** When the last delivery began of those subscriptions that this side has ended. */

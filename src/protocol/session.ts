@@ -1,6 +1,6 @@
 import { faultCodes, type FaultCode, ProtocolFault, refuse } from "./fault.ts";
 import { printable } from "./handshake.ts";
-import { answered, beat, type Heartbeat, heard, pingBytes } from "./heartbeat.ts";
+import { answered, beat, type Heartbeat, heard, ping, pingBytes } from "./heartbeat.ts";
 import { textCharactersMax } from "./limits.ts";
 import type { ByeMessage, ErrorMessage, Frame, Message } from "./messages.ts";
 
@@ -159,8 +159,17 @@ export function onTick(vitals: Vitals, now: number): VitalsStep {
     refuse("TIMEOUT", `Nothing was heard for ${2 * vitals.life.everyMs} ms: the peer is taken for dead.`);
   }
   const next = { ...vitals, life: result.life };
-  if (result.kind === "quiet") return [next, []];
-  return [next, [{ kind: "send", message: { type: "PING", opaque: pingBytes(result.life) } }]];
+  return [next, result.kind === "quiet" ? [] : [pingAction(result.life)]];
+}
+
+/** A PING out of turn. */
+export function onMark(vitals: Vitals, now: number): VitalsStep {
+  const life = ping(vitals.life, now);
+  return [{ ...vitals, life }, [pingAction(life)]];
+}
+
+function pingAction(life: Heartbeat): LinkAction {
+  return { kind: "send", message: { type: "PING", opaque: pingBytes(life) } };
 }
 
 /** The link takes bytes again: an answer that waited goes first. */

@@ -4,7 +4,13 @@ import fc from "fast-check";
 import { makeSchema } from "../../src/array/schema.ts";
 import { normalise, totalBytes } from "../../src/delta/runs.ts";
 import { start } from "../../src/index.ts";
-import { Allowance, creditMax, overlapMax, stretchesMax } from "../../src/node/publishing/allowance.ts";
+import {
+  Allowance,
+  creditMax,
+  leavesMax,
+  overlapMax,
+  stretchesMax,
+} from "../../src/node/publishing/allowance.ts";
 import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { seed } from "../transport/random.ts";
 import { RawFollower } from "./raw.ts";
@@ -92,8 +98,71 @@ describe("what one link may ask for", () => {
     const large = new Float64Array(stretchesMax);
     for (let i = 0; i < large.length; i += 2) large.set([i * 8, 8], i);
     allowance.add(1, large);
+    for (let id = 2; id <= 4; id++) allowance.add(id, Float64Array.of(stretchesMax * 8 + id * 8, 8));
+    for (let i = 1; i <= 1000; i++) {
+      allowance.pay([{ array: null, start: [0, 0], shape: [1, 1] }]);
+      allowance.check(Float64Array.of(i * 16, 8));
+    }
+    const each = 1 + 1 + 4 + 1 / 4; // a region, a stretch, four looks, one in common
+    expect(creditMax - allowance.credit).toBe(1000 * each);
+  });
+
+  test("what is large costs what it has in common with others, be it one stretch itself", () => {
+    let now = 0;
+    const allowance = new Allowance(schema, () => now);
+    const large = new Float64Array(stretchesMax);
+    for (let i = 0; i < large.length; i += 2) large.set([i * 8, 8], i);
+    for (let id = 1; id <= 4; id++) allowance.add(id, id === 1 ? large : Float64Array.of(id * 8, 1));
+    const ask = () => {
+      allowance.pay([{ array: null, start: [0, 0], shape: [2000, 1000] }]);
+      allowance.check(Float64Array.of(0, stretchesMax * 8));
+    };
+    let asked = 0;
+    while (asked < 50 && !isRefused(ask)) asked++;
+    expect(asked).toBeWithin(2, (8 * creditMax) / large.length + 2);
+    expect(isRefused(ask)).toBe(true);
+    now += 1000;
+    expect(isRefused(ask)).toBe(false);
+  });
+
+  test("what is held is not looked at where it is too little to be too much", () => {
+    const allowance = new Allowance(schema, () => 0);
+    let looks = 0;
+    const watched = new Proxy(Float64Array.of(0, 8), {
+      get: (runs, key) => (looks++, Reflect.get(runs, key)),
+    });
+    const looksAtNext = () => {
+      looks = 0;
+      allowance.check(Float64Array.of(0, 8));
+      return looks;
+    };
+    for (let id = 1; id < overlapMax; id++) {
+      allowance.add(id, watched);
+      expect(looksAtNext()).toBe(0);
+    }
+    allowance.add(overlapMax, Float64Array.of(8, 8));
+    expect(looksAtNext()).toBeGreaterThan(0);
+  });
+
+  test("trees are hashed for it from a credit of their own, and even a huge one at once", () => {
+    let now = 0;
+    const allowance = new Allowance(schema, () => now);
     const box = { array: null, start: [0, 0], shape: [1, 1] };
-    for (let i = 0; i < 1000; i++) expect(allowance.pay([box])).toBe(3);
+    const follow = (id: number, leaves: number) => {
+      allowance.pay([box]);
+      allowance.payLeaves(leaves);
+      allowance.add(id, Float64Array.of(64 * id, 8));
+    };
+    follow(1, 3 * leavesMax);
+    expect(isRefused(() => follow(2, 1))).toBe(true);
+    for (let i = 0; i < 100; i++) allowance.payAgain(1); // what needs no tree goes on
+    for (; isRefused(() => follow(2, 1)); now += 1000) expect(now).toBeLessThan(17_000);
+    expect(now).toBe(16_000); // what was owed has come back
+    now += 1000;
+    follow(3, 3 * leavesMax);
+    expect(isRefused(() => follow(4, 1))).toBe(true);
+    allowance.giveBack(3);
+    follow(4, 1);
   });
 
   test("all subscriptions together have a limited number of stretches", () => {

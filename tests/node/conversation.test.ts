@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { schemaToJson } from "../../src/array/schema.ts";
-import { Allowance, creditMax } from "../../src/node/publishing/allowance.ts";
+import type { Runs } from "../../src/delta/runs.ts";
+import { Allowance, creditMax, leavesMax } from "../../src/node/publishing/allowance.ts";
 import { Feeds } from "../../src/node/publishing/feed.ts";
 import { Publishing } from "../../src/node/publishing/publishing.ts";
 import { realWorld } from "../../src/node/runtime/world.ts";
@@ -53,7 +54,7 @@ class NarrowLink implements Link {
 }
 
 /** The publisher's end of a link to a follower that has been let in. */
-function admitted(memory: Memory) {
+function admitted(memory: Memory, now = () => 0) {
   const { schema, incarnation } = memory;
   const config = {
     node: "s",
@@ -65,7 +66,7 @@ function admitted(memory: Memory) {
   } as const;
   const feeds = new Feeds(memory);
   const owner = { onReport() {}, onOverflow() {}, onClosed() {} };
-  const allowance = new Allowance(schema, () => 0);
+  const allowance = new Allowance(schema, now);
   const options = { rights: () => null, queueBytesMax: 0, allowance };
   const { conversation } = new Publishing(config, feeds, () => memory.version, realWorld, owner, options);
   const link = new NarrowLink();
@@ -146,5 +147,39 @@ test("repairs are paid for like subscriptions; who asks for too many loses the s
   wrong(); // it has ended: the link has not
   hear({ type: "PING", opaque: new Uint8Array(8) });
   expect(answer().type).toBe("PONG");
+  end();
+});
+
+test("whoever has a tree hashed again and again is told to wait", () => {
+  const memory = new Memory(2 ** 22);
+  let now = 0;
+  const { link, allowance, hear, subscribe, end } = admitted(memory, () => now);
+  memory.write(0, 64);
+  let gathered = 0;
+  const { gather } = memory;
+  memory.gather = (runs, into) => ((gathered += into.byteLength), gather.call(memory, runs, into));
+  memory.changedSince = (since, clip = null) =>
+    // all of it for a new tree, a little for a delta
+    ({ version: memory.version, runs: since === 0 ? clip! : (Float64Array.of(0, 64) as Runs) });
+  const have = { incarnation: memory.incarnation, version: memory.version - 1 };
+  let id = 0;
+  const restless = (times: number) => {
+    link.written = [];
+    gathered = 0;
+    for (let i = 0; i < times; i++) {
+      subscribe(++id, 0, memory.bytes, { verify: true, have });
+      hear({ type: "UNSUBSCRIBE", id });
+    }
+    return link.written.filter(({ type }) => type === "DELTA").length;
+  };
+  const leaves = memory.bytes / 4096;
+  allowance.payLeaves(leavesMax - 3 * leaves);
+  expect(restless(50)).toBeWithin(3, 5);
+  expect(gathered).toBeWithin(3 * memory.bytes, 5 * memory.bytes);
+  expect(link.written.at(-1)).toMatchObject({ type: "ERROR", code: "LIMIT", subscription: 50 });
+  now += 1000;
+  expect(restless(50)).toBeWithin(1, leavesMax / 8 / leaves + 2);
+  subscribe(++id, 0, memory.bytes, { have });
+  expect(link.written.at(-1)!.type).toBe("DELTA"); // what is not verified costs no hashing
   end();
 });

@@ -15,7 +15,7 @@ const nobody = { tooSlow() {}, failed() {} };
 /** At version 101, each of which changed all of it. */
 function published(bytes = MiB) {
   const memory = new Memory(bytes);
-  const feeds = new Feeds(memory);
+  const feeds = new Feeds(memory, realWorld, { bytesMax: 32 * MiB }); // a quarter is for those that nobody reads
   const feed = feeds.take(Float64Array.of(0, bytes) as Runs, latest);
   for (let i = 0; i < 100; i++) memory.write();
   return { memory, feeds, feed };
@@ -68,6 +68,40 @@ describe("deltas that nobody reads", () => {
   });
 });
 
+test("deltas that nobody reads are bounded over all feeds together, and gone with the next commit or their feed", () => {
+  const count = 64;
+  const { memory, feeds } = published(count * MiB);
+  const pieces = Array.from({ length: count }, (_, i) =>
+    feeds.take(Float64Array.of(i * MiB, MiB) as Runs, latest),
+  );
+  const before = liveBytes();
+  const readAll = () => {
+    for (const feed of pieces) takeAll(feeds, feed.delta(1, false)!);
+  };
+  readAll();
+  expect(liveBytes() - before).toBeWithin(6 * MiB, 10 * MiB);
+  expect(feeds.resting.bytes).toBeWithin(7 * MiB, 8 * MiB);
+  const half = feeds.resting.bytes / 2;
+  for (const feed of pieces.slice(-4)) feeds.drop(feed);
+  expect(feeds.resting.bytes).toBe(half);
+  memory.write(0, 64);
+  expect(feeds.resting.bytes).toBe(0);
+  expect(liveBytes() - before).toBeLessThan(MiB);
+});
+
+test("what everybody has passed of a delta under way is of no use after a commit", () => {
+  const { memory, feeds, feed } = published(8 * MiB);
+  const before = liveBytes();
+  const encodings = Array.from({ length: 32 }, (_, version) => feed.delta(version + 1, false)!);
+  for (const encoding of encodings) {
+    const reading = begin(feeds, encoding);
+    for (; reading.next < 20; feeds.moved(reading)) encoding.part(reading.next);
+  }
+  expect(liveBytes() - before).toBeGreaterThan(24 * MiB);
+  memory.write(0, 64);
+  expect(liveBytes() - before).toBeLessThan(4 * MiB);
+});
+
 test("what ends of many costs no more each than what ends of a few", () => {
   const msEach = (count: number) => {
     const memory = new Memory(64 * count);
@@ -102,4 +136,19 @@ test("all feeds together have a limited number of stretches; those of a few come
   for (let i = 2; i < 50; i++) feeds.take(column(i, 64), latest);
   feeds.drop(second);
   feeds.take(column(3, 400), latest);
+});
+
+test("a tree is paid for by the first who follows, until nobody does any more", () => {
+  const feeds = new Feeds(new Memory(MiB));
+  const paid: number[] = [];
+  const take = (bytes: number, verify: boolean) =>
+    feeds.take(Float64Array.of(0, bytes) as Runs, { verify, mode: "latest" }, (leaves) => paid.push(leaves));
+  const feed = take(MiB, true);
+  for (let i = 0; i < 1000; i++) expect(take(MiB, true)).toBe(feed);
+  take(MiB, false);
+  expect(paid).toEqual([256]);
+  feeds.drop(feed);
+  take(MiB, true);
+  take(4097, true);
+  expect(paid).toEqual([256, 256, 2]);
 });

@@ -13,6 +13,7 @@ function delta(from: number, to: number, about: Partial<Delta> = {}): Delta {
     repair: false,
     meta: undefined,
     root: undefined,
+    partsBefore: 0,
     chunks: [],
     ...about,
   };

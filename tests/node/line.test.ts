@@ -128,6 +128,15 @@ describe("a line", () => {
     expect(bench.told.slice(0, 3)).toEqual(["end", "disconnect", "error CONNECT_FAILED tls"]);
   });
 
+  test("that is closed by who hears of its error does not try again", () => {
+    const bench = new Bench();
+    bench.reasons = ["refused"];
+    bench.onError = () => bench.line.close();
+    bench.line.connect();
+    bench.run(1000);
+    expect([bench.attempts, bench.clock.waiting]).toEqual([1, 0]);
+  });
+
   test("gives up where it cannot put into a frame what it has to say", async () => {
     const bench = new Bench();
     bench.name = "n".repeat(300_000);

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { makeSchema, schemaToJson } from "../../src/array/schema.ts";
+import { noRuns } from "../../src/delta/runs.ts";
 import { MemblastError } from "../../src/errors.ts";
 import type { Segment } from "../../src/memory/segment.ts";
 import { Allowance } from "../../src/node/publishing/allowance.ts";
@@ -7,6 +8,7 @@ import { newReading } from "../../src/node/publishing/encoding.ts";
 import { Feeds } from "../../src/node/publishing/feed.ts";
 import { Listening } from "../../src/node/doors/listening.ts";
 import { parseStartOptions } from "../../src/node/options/config.ts";
+import type { StartOptions } from "../../src/node/options/options.ts";
 import { Publishing } from "../../src/node/publishing/publishing.ts";
 import { type Published, Shadow } from "../../src/node/storage/shadow.ts";
 import { realWorld } from "../../src/node/runtime/world.ts";
@@ -89,16 +91,20 @@ afterEach(() => {
 });
 
 /** A door before any state, and what goes wrong at it. */
-async function serve(published: Published) {
+async function serve(
+  published: Published,
+  options: Partial<StartOptions<unknown>> = {},
+  onOverflow = () => {},
+) {
   const errors: MemblastError[] = [];
   const listening = new Listening(
     published,
     identity,
-    parseStartOptions({ listen: 0, shape: [1] }),
+    parseStartOptions({ listen: 0, shape: [1], ...options }),
     realWorld,
     {
       onReport() {},
-      onOverflow() {},
+      onOverflow,
       onClosed: ({ conversation }) => void (conversation.failure && errors.push(conversation.failure)),
       onCrowded() {},
       onFaulty() {},
@@ -228,6 +234,40 @@ test("a repair that waits for room stands for all commits until then; the next o
   ]);
 });
 
+test("what was nothing for a follower of every commit is not made again from all that came after it", async () => {
+  const memory = new Memory();
+  const { listening } = await serve(memory);
+  const { keeping } = listening.feeds;
+  using raw = await RawFollower.connect(listening.addresses[0]!);
+  await raw.join("every");
+  raw.subscribe(1, { regions: whole("a"), mode: "every", maxRate: 1e-3 });
+  await until(() => raw.heads.length === 1, "the first state");
+  const commit = (value: number) => {
+    memory.set("a", value);
+    listening.committed();
+  };
+  const { changedSince } = memory;
+  memory.changedSince = (since, clip = null) =>
+    clip ? { version: memory.version, runs: noRuns } : changedSince.call(memory, since);
+  commit(1); // in a block of what is followed, but none of its words
+  memory.changedSince = changedSince; // the words are not known for long
+  keeping.hasRoomFor = () => false;
+  raw.send({ type: "RATE", id: 1, perSecond: null });
+  await raw.turn();
+  for (let value = 2; value <= 3; value++) commit(value);
+  keeping.hasRoomFor = () => true;
+  makeRoom(listening.feeds);
+  await until(() => raw.heads.at(-1)!.to === 3, "the commits");
+  commit(4);
+  await raw.turn();
+  expect(raw.heads.map(({ from, to }) => [from, to])).toEqual([
+    [0, 0],
+    [0, 2],
+    [2, 3],
+    [3, 4],
+  ]);
+});
+
 test("what waits for a follower of every commit is of the version that it leads to, however much is committed behind it", async () => {
   const memory = new Memory();
   const { listening } = await serve(memory);
@@ -246,6 +286,33 @@ test("what waits for a follower of every commit is of the version that it leads 
   raw.send({ type: "RATE", id: 1, perSecond: null });
   await until(() => raw.heads.length === 101, "all commits");
   expect(gathered).toBe(100);
+});
+
+test("whoever hears of an overflow may commit, and nobody else gets two commits as one", async () => {
+  const memory = new Memory();
+  let told = 0;
+  const commit = () => {
+    memory.set("a", memory.version + 1);
+    listening.committed();
+  };
+  const { listening } = await serve(memory, { queueBytesMax: 0 }, () => void (told++ === 0 && commit()));
+  const follow = async (name: string, maxRate: number | null) => {
+    const raw = await (await RawFollower.connect(listening.addresses[0]!)).join(name);
+    raw.subscribe(1, { regions: whole("a"), mode: "every", maxRate });
+    await until(() => raw.heads.length === 1, "the first state");
+    return raw;
+  };
+  using slow = await follow("slow", 1e-3); // it comes first at each commit
+  using good = await follow("good", null);
+  commit();
+  await until(() => good.heads.at(-1)!.to === 2, "both commits");
+  expect(good.heads.map(({ from, to }) => [from, to])).toEqual([
+    [0, 0],
+    [0, 1],
+    [1, 2],
+  ]);
+  await slow.seen("ERROR");
+  expect(told).toBe(1);
 });
 
 test("a subscription that is refused, here or by the session, leaves nothing behind", async () => {

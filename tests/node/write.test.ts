@@ -114,6 +114,11 @@ describe("options", () => {
   test("a name must be one", async () => {
     expect(await codeOf(() => start("", { shape: [1] }))).toBe("INVALID_NAME");
     expect(await codeOf(() => start("a\nb", { shape: [1] }))).toBe("INVALID_NAME");
+    const named = { name: "a", shape: [1] } as unknown as string;
+    await expect(start(named, {})).rejects.toThrow(
+      "128 printable characters as the first argument: start(name, options)",
+    );
+    await expect(start("", { shape: [1] })).rejects.toThrow(/characters$/);
   });
 
   test("a taken port names itself", async () => {

@@ -27,7 +27,7 @@ export function applyTo(copy: Copy, delta: Delta): AppliedOutcome {
   }
   copy.have = { incarnation, version };
   if (root !== undefined && Buffer.compare(root, rootOf(bytes)) !== 0) {
-    return { kind: "mismatch", leafHashes: leafHashesOf(bytes) };
+    return { kind: "mismatch", leafHashes: () => leafHashesOf(bytes) };
   }
   if (root !== undefined || full) copy.damaged = false;
   return { kind: "ok" };

@@ -14,7 +14,13 @@ import { deltaFrame, encodeDeltaPart } from "../../src/protocol/encode.ts";
 import { ProtocolFault } from "../../src/protocol/fault.ts";
 import { Framer } from "../../src/protocol/framer.ts";
 import { metaBytesMax, partBytesMin, payloadBytesMax } from "../../src/protocol/limits.ts";
-import { decodeDeltaPart, type DeltaHead, type DeltaPart, headBytesOf } from "../../src/protocol/part.ts";
+import {
+  decodeDeltaPart,
+  type DeltaChunk,
+  type DeltaHead,
+  type DeltaPart,
+  headBytesOf,
+} from "../../src/protocol/part.ts";
 import { bytesOfRuns, splitRuns } from "../../src/protocol/split.ts";
 import { joined } from "./bytes.ts";
 
@@ -62,7 +68,7 @@ function through(
   runs: Float64Array,
   image: Uint8Array,
   partBytes = payloadBytesMax,
-): { delta: Delta; parts: DeltaPart[] } {
+): { delta: Delta; chunks: DeltaChunk[]; parts: DeltaPart[] } {
   const framer = new Framer(crc32c);
   framer.limitPayload(payloadBytesMax);
   const limits = {
@@ -74,6 +80,7 @@ function through(
   const pieces = [...splitRuns(runs, headBytesOf(head.meta, head.root), partBytes)];
   let assembly: Assembly | null = null;
   let delta: Delta | null = null;
+  const chunks: DeltaChunk[] = [];
   for (const [index, piece] of pieces.entries()) {
     const data: Uint8Array[] = [];
     for (let at = 0; at < piece.length; at += 2)
@@ -88,8 +95,9 @@ function through(
     const result = addPart(assembly, decoded, limits);
     assembly = result.kind === "partial" ? result.assembly : null;
     delta = result.kind === "whole" ? result.delta : null;
+    chunks.push(...(result.kind === "partial" ? result.chunks : result.delta.chunks));
   }
-  return { delta: delta!, parts };
+  return { delta: delta!, chunks, parts };
 }
 
 const image = Uint8Array.from({ length: 3_000_000 }, (_, index) => (index * 2654435761) >>> 13);
@@ -121,8 +129,10 @@ describe("a delta", () => {
       fc.property(pairs, optional(50), root, sizes, (wanted, meta, hash, partBytes) => {
         const runs = runsOf(wanted);
         const head = headOf({ totalBytes: bytesOfRuns(runs), meta, root: hash });
-        const { delta, parts } = through(head, runs, image, partBytes);
-        const { chunks, subscription, ...found } = delta;
+        const { delta, chunks, parts } = through(head, runs, image, partBytes);
+        const { chunks: last, partsBefore, subscription, ...found } = delta;
+        expect(last).toEqual(chunks.slice(chunks.length - last.length));
+        expect(partsBefore).toBe(parts.length - 1);
         expect(subscription).toBe(9);
         expect(found).toEqual(head);
         const copy = new Uint8Array(image.length);
@@ -151,12 +161,12 @@ describe("a delta", () => {
     const runs = runsOf(Array.from({ length: 40_000 }, () => [9, 8] as const));
     const meta = new Uint8Array(metaBytesMax).fill(32);
     const head = headOf({ totalBytes: bytesOfRuns(runs), meta, root: new Uint8Array(32) });
-    const { delta, parts } = through(head, runs, image);
+    const { chunks, parts } = through(head, runs, image);
     expect(parts.length).toBe(4);
-    expect(delta.chunks.map((chunk) => [...chunk.runs]).flat()).toEqual([...runs]);
+    expect(chunks.map((chunk) => [...chunk.runs]).flat()).toEqual([...runs]);
     const small = through(head, runs, image, 65_536);
     expect(small.parts.length).toBe(16);
-    expect(small.delta.chunks.map((chunk) => [...chunk.runs]).flat()).toEqual([...runs]);
+    expect(small.chunks.map((chunk) => [...chunk.runs]).flat()).toEqual([...runs]);
   });
 
   test("one encoding serves many subscriptions", () => {

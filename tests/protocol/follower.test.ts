@@ -64,7 +64,7 @@ function deltaIn(actions: readonly { kind: string; delta?: Delta }[]): Delta {
   return found;
 }
 
-const mismatch: AppliedOutcome = { kind: "mismatch", leafHashes: new Uint8Array(96).fill(9) };
+const mismatch: AppliedOutcome = { kind: "mismatch", leafHashes: () => new Uint8Array(96).fill(9) };
 
 describe("subscribing", () => {
   test("what is asked, and what comes of it", () => {
@@ -231,6 +231,12 @@ describe("the rule of applying", () => {
     ["from a newer version", { from: 6, to: 7 }, "us STALE_DELTA"],
     ["of another incarnation", { from: 5, to: 6, incarnation: "00".repeat(16) }, "us STALE_DELTA"],
     ["that is full, though nothing is missing", { full: true, to: 9, totalBytes: 10_000 }, "us STALE_DELTA"],
+    ["with metadata that are no JSON", { from: 5, to: 6, meta: Buffer.from("{not json") }, "us BAD_MESSAGE"],
+    [
+      "with metadata that are no text",
+      { from: 5, to: 6, meta: Uint8Array.of(34, 255, 34) },
+      "us BAD_MESSAGE",
+    ],
     ["that repairs what nobody complained of", { from: 5, to: 5, repair: true }, "us UNEXPECTED"],
   ];
   test.each(bad)("a delta %s", (_, head, end) => {
@@ -282,7 +288,9 @@ describe("a mismatch", () => {
 
   test("is repaired; what was under way is applied without another complaint", () => {
     const talk = doubting();
-    expect(applied(talk, deltaIn(delta(talk, { from: 6, to: 7, root }, [0, 8])), mismatch)).toEqual([]);
+    const leafHashes = () => expect.unreachable("hashes that nobody is to be sent");
+    const underWay = deltaIn(delta(talk, { from: 6, to: 7, root }, [0, 8]));
+    expect(applied(talk, underWay, { kind: "mismatch", leafHashes })).toEqual([]);
     const repair = deltaIn(delta(talk, { from: 7, to: 7, repair: true, root }, [0, 4096]));
     expect(repair.repair).toBeTrue();
     expect(applied(talk, repair, { kind: "ok" })).toEqual([
@@ -332,7 +340,7 @@ describe("a mismatch", () => {
     receive(talk, answer({ bytes, resumed: true }));
     const wrong = deltaIn(delta(talk, { from: 5, to: 6, root }));
     const leafHashes = Uint8Array.from({ length: 20_000 * 32 }, (_, index) => index >>> 5);
-    const hashes = sent(applied(talk, wrong, { kind: "mismatch", leafHashes }));
+    const hashes = sent(applied(talk, wrong, { kind: "mismatch", leafHashes: () => leafHashes }));
     const parts = hashes.map((message) =>
       message.type === "HASHES" ? [message.first, message.last, message.firstLeaf] : [],
     );
@@ -347,8 +355,7 @@ describe("a mismatch", () => {
   test("with hashes of the wrong length is the owner's mistake", () => {
     const talk = following({ verify: true });
     const wrong = deltaIn(delta(talk, { from: 5, to: 6, root }));
-    expect(() => applied(talk, wrong, { kind: "mismatch", leafHashes: new Uint8Array(32) })).toThrow(
-      "leaf hashes",
-    );
+    const leafHashes = () => new Uint8Array(32);
+    expect(() => applied(talk, wrong, { kind: "mismatch", leafHashes })).toThrow("leaf hashes");
   });
 });

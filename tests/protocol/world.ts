@@ -1,4 +1,5 @@
 import type { Delta } from "../../src/protocol/assembly.ts";
+import type { DeltaChunk } from "../../src/protocol/part.ts";
 import { crc32c } from "../../src/protocol/crc32c.ts";
 import { encodeMessage } from "../../src/protocol/encode.ts";
 import { ProtocolFault } from "../../src/protocol/fault.ts";
@@ -34,6 +35,8 @@ export class World {
   deliveries = new Map<number, { to: number; frames: Uint8Array[] }>();
   /** Applies that the follower's owner has put off. */
   waiting: { key: number; delta: Delta }[] = [];
+  /** Of deltas whose last part has not come, by subscription. */
+  readonly #parts = new Map<number, DeltaChunk[]>();
   /** The publisher forgets a run now and then: what the judge must find. */
   canary = false;
   resume = true;
@@ -261,9 +264,16 @@ export class World {
       case "welcome":
         for (const copy of this.copies) this.subscribe(copy);
         return;
-      case "apply":
-        this.waiting.push(action);
+      case "part":
+        if (action.head) this.#parts.set(action.key, []);
+        this.#parts.get(action.key)!.push(...action.chunks);
         return;
+      case "apply": {
+        const { partsBefore, chunks } = action.delta;
+        const before = partsBefore > 0 ? this.#parts.get(action.key)! : [];
+        this.waiting.push({ ...action, delta: { ...action.delta, chunks: [...before, ...chunks] } });
+        return;
+      }
       case "report":
         this.reports.push(
           action.report.kind === "mismatch" ? `mismatch ${action.report.asked}` : action.report.kind,

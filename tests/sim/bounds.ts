@@ -1,21 +1,16 @@
-import { Conversation } from "../../src/node/runtime/conversation.ts";
+import { Replica } from "../../src/node/following/replica.ts";
 import type { Encoding, Reading } from "../../src/node/publishing/encoding.ts";
 import { Feeds } from "../../src/node/publishing/feed.ts";
-import type { FollowerState } from "../../src/protocol/follower_state.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What the nodes of this process hold on behalf of links, seen from inside; one world at a time. */
-const sessions = new Map<object, () => { phase: string }>();
+const replicas = new Set<Replica>();
 const readings = new Map<Reading, Feeds>();
 
-const { onOpen, onClose } = Conversation.prototype;
-Conversation.prototype.onOpen = function (link) {
-  sessions.set(this, () => this.state);
-  onOpen.call(this, link);
-};
-Conversation.prototype.onClose = function (link, error) {
-  sessions.delete(this);
-  onClose.call(this, link, error);
+const { take } = Replica.prototype;
+Replica.prototype.take = function (chunks, head) {
+  replicas.add(this);
+  take.call(this, chunks, head);
 };
 
 const { read, finish } = Feeds.prototype;
@@ -29,29 +24,13 @@ Feeds.prototype.finish = function (reading) {
 };
 
 export function forgetBounds(): void {
-  sessions.clear();
+  replicas.clear();
   readings.clear();
 }
 
-/** Bytes of deltas that have arrived in part, of the worst link: what they keep alive, not what they say. */
+/** Bytes of deltas that have arrived in part, of the worst follower: what they keep alive, not what they say. */
 function assemblyBytes(): number {
-  let most = 0;
-  for (const session of sessions.values()) {
-    const state = session() as FollowerState;
-    if (state.phase !== "open" || !("followings" in state)) continue;
-    for (const following of state.followings.values()) {
-      if (following.stage !== "live" || following.assembly === null) continue;
-      const buffers = new Set<ArrayBufferLike>();
-      let bytes = 0;
-      for (let link = following.assembly.chunks; link !== null; link = link.before) {
-        bytes += link.value.runs.byteLength;
-        buffers.add(link.value.data.buffer);
-      }
-      for (const { byteLength } of buffers) bytes += byteLength;
-      most = Math.max(most, bytes);
-    }
-  }
-  return most;
+  return Math.max(0, ...[...replicas].map(({ keptBytes }) => keptBytes));
 }
 
 /** Bytes of deltas that are on their way to followers, by the node that has most of them. */

@@ -11,6 +11,7 @@ import { Mirror } from "../../src/node/following/mirror.ts";
 import { Line } from "../../src/node/following/line.ts";
 import { Publishing } from "../../src/node/publishing/publishing.ts";
 import { Replica } from "../../src/node/following/replica.ts";
+import { StandingPlace } from "../../src/node/storage/standing.ts";
 import { Storage } from "../../src/node/storage/storage.ts";
 import { crc32cRange } from "../../src/protocol/crc32c.ts";
 import { Framer } from "../../src/protocol/framer.ts";
@@ -295,6 +296,20 @@ export const canaries: Readonly<Record<string, Canary>> = {
           return this.now + ticksOfAMoment;
         },
       });
+    },
+  },
+  hasty: {
+    bug: "who wants to write in the middle of a delta makes its bytes be forgotten",
+    needs: ["delay", "partial"],
+    layout: "maps",
+    plant() {
+      const { clear } = StandingPlace.prototype;
+      const { gather } = Segment.prototype;
+      StandingPlace.prototype.clear = function () {
+        Segment.prototype.gather = () => {};
+        clear.call(this);
+        Segment.prototype.gather = gather;
+      };
     },
   },
   hoard: {

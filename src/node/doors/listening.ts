@@ -116,10 +116,13 @@ export class Listening {
     };
   }
 
-  /** Opens every door or none: ADDRESS_IN_USE, INVALID_ADDRESS. */
+  /** Opens every door or none: ADDRESS_IN_USE, INVALID_ADDRESS, CLOSED where it was shut meanwhile. */
   async open(): Promise<void> {
     try {
-      for (const address of this.#config.listen) this.#listeners.push(await this.#listen(address));
+      for (const address of this.#config.listen) {
+        this.#listeners.push(await this.#listen(address));
+        if (this.#isShut) fail("CLOSED", "start(): the node was closed while it opened its doors");
+      }
     } catch (error) {
       this.shut();
       throw error;
@@ -179,7 +182,8 @@ export class Listening {
         if (report.kind === "joined") this.#doorkeeper.leave(stranger);
         this.#owner.onReport(publishing, report);
       },
-      onOverflow: (publishing, bytes) => this.#owner.onOverflow(publishing, bytes),
+      // In the midst of a commit: whoever hears of it may make another one, which is not to overtake this one on its way to others.
+      onOverflow: (publishing, bytes) => this.#world.soon(() => this.#owner.onOverflow(publishing, bytes)),
       onTooSlow: () => void this.#doorkeeper.counters.tooSlow++,
       onClosed: (publishing, cause) => {
         letGo();

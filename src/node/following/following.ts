@@ -16,6 +16,7 @@ import type {
   Welcome,
 } from "../../protocol/follower_state.ts";
 import { defaultLimits } from "../../protocol/limits.ts";
+import type { DeltaChunk, DeltaHead } from "../../protocol/part.ts";
 import type { LinkAction } from "../../protocol/session.ts";
 import type { NodeConfig, ServerConfig } from "../options/config.ts";
 import type { Conflation } from "../runtime/events.ts";
@@ -151,6 +152,7 @@ export class Following implements LineOwner {
 
   onEnd(): void {
     this.#asking.stop();
+    this.#replica?.dropParts();
   }
 
   onDisconnect(reason: string): void {
@@ -174,6 +176,8 @@ export class Following implements LineOwner {
     switch (action.kind) {
       case "welcome":
         return this.#welcome(action.welcome);
+      case "part":
+        return this.#take(action.chunks, action.head);
       case "apply":
         return this.#apply(action.delta);
       case "subscribed":
@@ -253,6 +257,7 @@ export class Following implements LineOwner {
 
   /** What is too much for the moment is asked for again. */
   #refused({ code, message }: ProtocolFault): void {
+    this.#replica?.dropParts();
     if (this.#asking.refused(code)) return;
     const hint =
       code === "UNSUPPORTED" && this.#staging ? " In a mesh a map counts twice, for its stamps." : "";
@@ -309,6 +314,7 @@ export class Following implements LineOwner {
   }
 
   #lookAgain(): void {
+    if (this.#line.isClosed) return; // by who heard of it
     this.#cancelSecondLook = this.#world.after(secondLookMs, () => {
       this.#cancelSecondLook = null;
       try {
@@ -322,6 +328,20 @@ export class Following implements LineOwner {
     });
   }
 
+  #take(chunks: readonly DeltaChunk[], head: DeltaHead | undefined): void {
+    try {
+      this.#replica!.take(chunks, head);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (!(error instanceof MemblastError)) throw error;
+    if (error.code === "LOCKED") return this.#putOff(error);
+    return this.onHopeless(error);
+  }
+
   #apply(delta: Delta): void {
     const replica = this.#replica!;
     const from = replica.hasState ? replica.version : null;
@@ -329,15 +349,13 @@ export class Following implements LineOwner {
     try {
       result = replica.apply(delta);
     } catch (error) {
-      if (!(error instanceof MemblastError)) throw error;
-      if (error.code === "LOCKED") return this.#putOff(error);
-      return this.onHopeless(error);
+      return this.#failed(error);
     }
     const tell = (outcome: AppliedOutcome) => {
       const { version } = replica;
       this.#line.step({ kind: "applied", delta, version, outcome, now: this.#world.now() });
     };
-    if (result.kind === "mismatch") return tell({ kind: "mismatch", leafHashes: result.leafHashes });
+    if (result.kind === "mismatch") return tell(result);
     this.#line.succeeded();
     this.counters.deltas++;
     if (delta.full) this.counters.fullDeltas++;
@@ -347,6 +365,7 @@ export class Following implements LineOwner {
     // In a mesh most of what comes has come by another way already.
     const isNews = this.#staging ? from === null : delta.meta || delta.full;
     if (update.version !== update.from || isNews) this.#owner.onUpdate(this, update);
+    if (this.#line.isClosed) return; // by who was told
     this.#heedClocks();
     const gap = this.#gaps.after(from, delta);
     if (gap) this.#owner.onConflated(this, { source: this.server.key, ...gap });

@@ -171,6 +171,7 @@ export class Line implements ConversationOwner<FollowerEvent, FollowerAction> {
   #lost(afterMs: number, error: MemblastError | null): void {
     if (this.isClosed) return;
     if (error) this.#tell(error);
+    if (this.isClosed) return; // by who heard it
     // The jitter comes on top: a server that asks for a pause does not want all of them back at one moment.
     const wait = afterMs + backoffMs(this.#target.backoff, this.#failures++, this.#world.random);
     this.#cancelRetry = this.#world.after(wait, () => this.connect());

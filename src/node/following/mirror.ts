@@ -46,7 +46,11 @@ export class Mirror {
    * {@link Mirror.accept} after the commit; after a rollback the same leaves are hashed again.
    */
   rootWith(received: Runs): Uint8Array {
-    this.#refresh(union(this.#localLeaves(), this.#mapping.space.leaves(received, leafBytes)));
+    const leaves = this.#mapping.space.leaves(received, leafBytes);
+    this.#refresh(union(this.#localLeaves(), leaves));
+    // All others are hashed as they are committed, also after a rollback: what disagrees costs no more for what did before it.
+    this.#stale = leaves;
+    this.#version = this.#storage.version;
     return this.#tree.root();
   }
 

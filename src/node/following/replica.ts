@@ -1,35 +1,30 @@
 import { parseMeta } from "../../array/meta.ts";
 import type { Mapping } from "../../delta/mapping.ts";
-import { Pieces } from "../../delta/pieces.ts";
-import { RunBuilder, type Runs } from "../../delta/runs.ts";
-import { fail } from "../../errors.ts";
 import type { LeafHasher } from "../../integrity/merkle.ts";
 import type { Delta } from "../../protocol/assembly.ts";
+import type { DeltaChunk, DeltaHead } from "../../protocol/part.ts";
 import { Update } from "../runtime/update.ts";
+import { Arrival, type ArrivalMemory } from "./arrival.ts";
 import { Mirror, type MirroredMemory } from "./mirror.ts";
 
-/** What became of a delta. After a mismatch nothing of it is left, and the leaf hashes are of what is there. */
+/** What became of a delta. After a mismatch nothing of it is left, and the leaf hashes are of what is there when they are asked for. */
 export type Applied =
   | { readonly kind: "ok"; readonly update: Update }
-  | { readonly kind: "mismatch"; readonly leafHashes: Uint8Array };
+  | { readonly kind: "mismatch"; readonly leafHashes: () => Uint8Array };
 
 /** The memory that a replica lives in: a node's storage, or a browser's. */
-export interface ReplicaMemory extends MirroredMemory {
+export interface ReplicaMemory extends MirroredMemory, ArrivalMemory {
   /** Metadata of the newest commit as JSON text; empty where there is none. It may be a live view. */
   metaJson(): Uint8Array;
   /** Whether a server's metadata are not to replace those that are here. */
   readonly ownsMeta?: boolean;
-  begin(): void;
   /** How many blocks changed; 0: none, and no version was made. */
   commit(): number;
   rollback(): void;
   /** Looks again at what a commit could not take over yet; the same result. */
   takeLeft?(): number;
   setMetaJson(text: Uint8Array): void;
-  readonly segment: MirroredMemory["segment"] & {
-    /** Copies `data` to the triples offset, position in `data`, length of the image that is being written. */
-    scatter(data: Uint8Array, triples: Float64Array): void;
-  };
+  readonly segment: MirroredMemory["segment"] & ArrivalMemory["segment"];
 }
 
 /** Memory that shows what a replica did. */
@@ -53,6 +48,7 @@ export class Replica {
   readonly #storage: ReplicaMemory;
   readonly #shown: ShownMemory;
   readonly #mirror: Mirror | null;
+  readonly #arrival: Arrival;
   #version = 0;
   /** Whether the bytes are the server's at {@link Replica.version}, which may be 0. */
   hasState = false;
@@ -70,6 +66,7 @@ export class Replica {
     this.#takesMeta = takesMeta;
     this.#hasMeta = hasMeta;
     this.mapping = mapping;
+    this.#arrival = new Arrival(source, storage, mapping);
     this.#mirror = hasher ? new Mirror(storage, mapping, hasher) : null;
   }
 
@@ -84,23 +81,43 @@ export class Replica {
     this.hasState = false;
   }
 
+  /** Bytes that are kept of a delta whose last part has not come. */
+  get keptBytes(): number {
+    return this.#arrival.keptBytes;
+  }
+
+  /** A part of a delta, but not its last; the first has the head. As {@link Arrival.add}. */
+  take(chunks: readonly DeltaChunk[], head: DeltaHead | undefined): void {
+    try {
+      this.#arrival.add(chunks, head);
+    } catch (error) {
+      this.#arrival.drop();
+      throw error;
+    }
+  }
+
+  /** What was taken is of no use: its last part will not come. */
+  dropParts(): void {
+    this.#arrival.drop();
+  }
+
   /** One delta is one commit here: whole, or nothing of it. */
   apply(delta: Delta): Applied {
     const storage = this.#storage;
     const from = this.#shown.version;
-    storage.begin();
+    this.#arrival.begin(delta);
     let agrees: boolean;
     try {
-      this.#write(delta);
+      const runs = this.#arrival.complete(delta);
       if (delta.meta) this.#writeMeta(delta.meta);
-      agrees = this.#mirror === null || sameBytes(this.#mirror.rootWith(sourceRuns(delta)), delta.root);
+      agrees = this.#mirror === null || sameBytes(this.#mirror.rootWith(runs), delta.root);
     } catch (error) {
       storage.rollback();
       throw error;
     }
     if (!agrees) {
       storage.rollback();
-      return { kind: "mismatch", leafHashes: this.#mirror!.leafHashes() };
+      return { kind: "mismatch", leafHashes: () => this.#mirror!.leafHashes() };
     }
     const isChanged = storage.commit() > 0;
     this.#mirror?.accept();
@@ -130,27 +147,6 @@ export class Replica {
     this.#hasMeta ||= text.byteLength > 0;
     if (this.#takesMeta && this.#hasMeta && !this.#storage.ownsMeta) this.#storage.setMetaJson(text);
   }
-
-  #write(delta: Delta): void {
-    const pieces = new Pieces();
-    for (const { runs, data } of delta.chunks) {
-      pieces.clear();
-      let at = 0;
-      for (let i = 0; i < runs.length; i += 2) {
-        if (!this.mapping.pieces(runs[i]!, runs[i + 1]!, pieces, at))
-          fail("PROTOCOL", `Bytes ${runs[i]} of ${this.#source} were never asked for`);
-        at += runs[i + 1]!;
-      }
-      this.#storage.segment.scatter(data, pieces.data);
-    }
-  }
-}
-
-function sourceRuns(delta: Delta): Runs {
-  const out = new RunBuilder();
-  for (const { runs } of delta.chunks)
-    for (let i = 0; i < runs.length; i += 2) out.add(runs[i]!, runs[i + 1]!);
-  return out.finish();
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array | undefined): boolean {

@@ -173,9 +173,8 @@ export function checkOptions(given: unknown): ParsedOptions {
 export function checkName(name: unknown): void {
   if (typeof name === "string" && name.length > 0 && name.length <= nameCharactersMax && !/\p{C}/u.test(name))
     return;
-  fail(
-    "INVALID_NAME",
-    `A node needs a name of 1 to ${nameCharactersMax} printable characters: start("prices", options)`,
-    { name },
-  );
+  const where = typeof name === "object" ? " as the first argument: start(name, options)" : "";
+  fail("INVALID_NAME", `A node needs a name of 1 to ${nameCharactersMax} printable characters${where}`, {
+    name,
+  });
 }

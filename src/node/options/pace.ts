@@ -7,7 +7,7 @@ const rate = z.number().positive().max(1e6).nullable();
 export const paceOptions = {
   /**
    * "latest": what is committed while a delta is on its way goes with the next one, so that a slow follower costs nothing and is
-   * never behind by more than that. "every": the first state, and from then on each commit by itself, in order, which
+   * never behind by more than that and the deltas that it has not read, 32 at most. "every": the first state, and from then on each commit by itself, in order, which
    * only a server can give that is its memory's only writer. Default "latest".
    */
   mode: z.enum(["latest", "every"]).optional(),

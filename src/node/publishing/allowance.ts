@@ -4,6 +4,7 @@ import { segmentCount } from "../../array/strided.ts";
 import { checkRegion, type Region, segmentsMax } from "../../delta/region.ts";
 import { intersect, type Runs } from "../../delta/runs.ts";
 import { refuse } from "../../protocol/fault.ts";
+import { Purse } from "./purse.ts";
 
 /** So many subscriptions of one link may cover a byte: a commit, or a first state, is never sent more often than that. */
 export const overlapMax = 4;
@@ -24,10 +25,27 @@ export const stretchesFew = 64;
 export const creditMax = 2 * stretchesMax;
 export const creditPerSecond = stretchesMax / 4;
 
+/**
+ * Leaves of Merkle trees that one link may have hashed at once, and each second from then on: a second for the first GiB, and again an
+ * eighth of a core. Whoever follows more is let in as well, and then has to wait for longer before anything else is hashed for it.
+ */
+export const leavesMax = 2 ** 18;
+const leavesPerSecond = leavesMax / 8;
+
+/** So many stretches can be compared in the time of what one of a subscription costs. */
+const comparedPerCredit = 4;
+
+/** What a subscription has cost. */
+interface Cost {
+  readonly work: number;
+  readonly leaves: number;
+}
+
+const nothing: Cost = { work: 0, leaves: 0 };
+
 /** One subscription: the bytes that it covers, and what it has cost. */
-interface Held {
+interface Held extends Cost {
   readonly runs: Runs;
-  readonly paid: number;
 }
 
 /**
@@ -37,16 +55,17 @@ interface Held {
  */
 export class Allowance {
   readonly #schema: Schema;
-  readonly #now: () => number;
+  readonly #work: Purse;
+  readonly #hashing: Purse;
   readonly #held = new Map<number, Held>();
   #stretches = 0;
-  #credit = creditMax;
-  #creditAt: number;
+  /** What the request that is looked at has cost so far. */
+  #spent = nothing;
 
   constructor(schema: Schema, now: () => number) {
     this.#schema = schema;
-    this.#now = now;
-    this.#creditAt = now();
+    this.#work = new Purse(creditMax, creditPerSecond, now);
+    this.#hashing = new Purse(leavesMax, leavesPerSecond, now);
   }
 
   /** Stretches under all subscriptions. */
@@ -54,9 +73,15 @@ export class Allowance {
     return this.#stretches;
   }
 
-  /** Before the runs of these regions are made: what that costs is paid, or refused. Gives what was paid. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
-  pay(regions: readonly Region[]): number {
-    this.#charge(regions.length); // before they are looked at, and also if they do not fit
+  /** Work that may be asked for now, in stretches. */
+  get credit(): number {
+    return this.#work.credit;
+  }
+
+  /** Before the runs of these regions are made: what that costs is paid, or refused. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
+  pay(regions: readonly Region[]): void {
+    this.#spent = nothing;
+    this.#pay(regions.length); // before they are looked at, and also if they do not fit
     const stretches = this.#stretchesOf(regions);
     if (stretches > stretchesMax)
       refuse(
@@ -68,24 +93,32 @@ export class Allowance {
         "LIMIT",
         `All subscriptions of a link may take up ${stretchesMax} separate stretches of memory.`,
       );
-    // They are compared with those of every other subscription.
-    const cost = stretches + Math.min(this.#stretches, this.#held.size * stretches);
-    this.#charge(cost);
-    return regions.length + cost;
+    this.#pay(stretches + (this.#isCompared ? Math.min(this.#stretches, this.#held.size * stretches) : 0));
+  }
+
+  /** Whether the next subscription is compared with every other one: fewer cannot be too many. */
+  get #isCompared(): boolean {
+    return this.#held.size >= overlapMax;
   }
 
   /** What differs is to be found and sent again, which is as much work as the first time. @throws LIMIT */
   payAgain(subscription: number): void {
-    this.#charge((this.#held.get(subscription)?.runs.length ?? 0) / 2);
+    this.#work.pay((this.#held.get(subscription)?.runs.length ?? 0) / 2);
   }
 
-  #charge(cost: number): void {
-    const now = this.#now();
-    this.#credit = Math.min(creditMax, this.#credit + ((now - this.#creditAt) / 1000) * creditPerSecond);
-    this.#creditAt = now;
-    if (cost > this.#credit)
-      refuse("LIMIT", "This link asks for too much in too short a time: wait a second.");
-    this.#credit -= cost;
+  /** A tree of so many leaves is to be hashed, which others who follow the same get for nothing. @throws LIMIT */
+  payLeaves(leaves: number): void {
+    this.#hashing.owe(leaves);
+    this.#spent = { ...this.#spent, leaves };
+  }
+
+  #pay(cost: number): void {
+    this.#work.pay(cost);
+    this.#spend(cost);
+  }
+
+  #spend(work: number): void {
+    this.#spent = { ...this.#spent, work: this.#spent.work + work };
   }
 
   #stretchesOf(regions: readonly Region[]): number {
@@ -97,22 +130,31 @@ export class Allowance {
     return count;
   }
 
-  /** Whether these bytes may be covered once more. @throws LIMIT */
+  /** Whether these bytes may be covered once more. What there is in common costs as well, and is not known before. @throws LIMIT */
   check(runs: Runs): void {
-    const shared = [...this.#held.values()].map((others) => intersect(others.runs, runs));
-    if (depthOf(shared) >= overlapMax)
+    if (!this.#isCompared) return;
+    const shared = [...this.#held.values()]
+      .map((others) => intersect(others.runs, runs))
+      .filter(({ length }) => length > 0);
+    const cost = countOf(shared) / comparedPerCredit;
+    this.#work.owe(cost);
+    this.#spend(cost);
+    if (shared.length >= overlapMax && depthOf(shared) >= overlapMax)
       refuse("LIMIT", `At most ${overlapMax} subscriptions of a link may cover the same bytes.`);
   }
 
-  /** One more subscription, which covers these bytes and has cost so much. */
-  add(subscription: number, runs: Runs, paid = 0): void {
-    this.#held.set(subscription, { runs, paid });
+  /** The request has been let in, and covers these bytes. */
+  add(subscription: number, runs: Runs): void {
+    this.#held.set(subscription, { runs, ...this.#spent });
+    this.#spent = nothing;
     this.#stretches += runs.length / 2;
   }
 
   /** That one has ended by no fault of the follower's: it may ask for the same again at once. */
   giveBack(subscription: number): void {
-    this.#credit += this.#held.get(subscription)?.paid ?? 0;
+    const { work, leaves } = this.#held.get(subscription) ?? nothing;
+    this.#work.giveBack(work);
+    this.#hashing.giveBack(leaves);
   }
 
   delete(subscription: number): void {
@@ -123,9 +165,14 @@ export class Allowance {
   }
 }
 
+/** Stretches of all of them. */
+function countOf(sets: readonly Runs[]): number {
+  return sets.reduce((sum, runs) => sum + runs.length / 2, 0);
+}
+
 /** How many of these have a byte in common, where most of them do. */
 function depthOf(sets: readonly Runs[]): number {
-  const count = sets.reduce((sum, runs) => sum + runs.length / 2, 0);
+  const count = countOf(sets);
   const starts = new Float64Array(count);
   const ends = new Float64Array(count);
   let at = 0;

@@ -162,6 +162,15 @@ export class Encoding {
     return bytes;
   }
 
+  /** What it takes while nobody reads it. */
+  get restingBytes(): number {
+    let bytes = encodingBytes;
+    for (const piece of this.#pieces) bytes += piece.byteLength;
+    for (const index of this.#parts.keys())
+      bytes += partBytesOf + this.#pieces[index]!.byteLength + this.#bytesOf(index);
+    return bytes;
+  }
+
   get partCount(): number {
     return this.#pieces.length;
   }
@@ -187,6 +196,7 @@ export class Encoding {
 
   /** These bytes of the image are about to change; null: any may. */
   freeze(changing: Runs | null): void {
+    for (const index of this.#parts.keys()) if (index < this.#low) this.#parts.delete(index); // nobody joins any more
     for (let index = this.#low; index < this.partCount; index++) {
       if (this.#frozen.has(index)) continue;
       if (changing && !intersects(this.#pieces[index]! as Runs, changing)) continue;

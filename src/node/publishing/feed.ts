@@ -13,12 +13,13 @@ import type { Published } from "../storage/shadow.ts";
 import { stretchesFew, stretchesMaxOfNode } from "./allowance.ts";
 import { Encoding, type Reader, type Reading } from "./encoding.ts";
 import { Keeping, type KeepingLimits } from "./keeping.ts";
+import { Resting } from "./resting.ts";
 
 /** The part of a request that decides about the bytes. */
 type Wanted = Pick<SubscribeMessage, "regions" | "verify" | "mode">;
 
-/** Deltas to the newest version that nobody reads, and that stay for whoever asks next. */
-const restingMax = 8;
+/** What deltas may take that nobody reads, as a share of what is kept for those that somebody does. */
+const restingShare = 1 / 4;
 
 /** Where a delta starts. */
 type Start = number | "full";
@@ -56,17 +57,17 @@ export class Feed {
   #tree: MerkleTree | null = null;
   #treeVersion = 0;
   readonly #encodings = new Map<Start, Encoding>();
-  /** Those that nobody has read since, the oldest first; some may be read again. */
-  readonly #resting = new Set<Start>();
+  readonly #resting: Resting;
   #encodedVersion = -1;
   /** Who follows it: subscription numbers by link. */
   readonly followers = new Map<Follower, Set<number>>();
   /** Times a delta was encoded, for whoever wants to see that it is shared. */
   encoded = 0;
 
-  constructor(key: string, storage: Published, runs: Runs, verified: boolean) {
+  constructor(key: string, storage: Published, runs: Runs, verified: boolean, resting: Resting) {
     this.key = key;
     this.#storage = storage;
+    this.#resting = resting;
     this.runs = runs;
     this.bytes = totalBytes(runs);
     this.verified = verified;
@@ -80,11 +81,8 @@ export class Feed {
   /** What changed since `from` (everything if `full`) as one delta to the newest version; null when nothing that is followed did. */
   delta(from: number, full: boolean): Encoding | null {
     const version = this.newest;
-    if (this.#encodedVersion !== version) {
-      this.#encodings.clear();
-      this.#resting.clear();
-      this.#encodedVersion = version;
-    }
+    if (this.#encodedVersion !== version) this.forget();
+    this.#encodedVersion = version;
     const start = full ? "full" : from;
     const known = this.#encodings.get(start);
     if (known) return known;
@@ -100,17 +98,18 @@ export class Feed {
     return made;
   }
 
-  /** Nobody reads it, or not yet. Where a version stands for long, those that ask for deltas from many others are not to fill the memory. */
+  /** Nobody reads it, or not yet. */
   #rest(start: Start, encoding: Encoding): void {
     if (this.#encodings.get(start) !== encoding) return; // there is a newer version
-    if (encoding.to !== this.newest) return void this.#encodings.delete(start);
-    this.#resting.delete(start);
-    this.#resting.add(start);
-    for (const oldest of this.#resting) {
-      if (this.#resting.size <= restingMax) return;
-      this.#resting.delete(oldest);
-      if (this.#encodings.get(oldest)?.readings.size === 0) this.#encodings.delete(oldest);
-    }
+    const forget = () => void this.#encodings.delete(start);
+    if (encoding.to === this.newest) this.#resting.add(encoding, forget);
+    else forget();
+  }
+
+  /** What it has for whoever asks next. */
+  forget(): void {
+    for (const encoding of this.#encodings.values()) this.#resting.delete(encoding);
+    this.#encodings.clear();
   }
 
   /**
@@ -191,6 +190,7 @@ export class Feeds {
   /** By feeds that are gone. */
   #encodedBefore = 0;
   readonly keeping: Keeping;
+  readonly resting: Resting;
   readonly #stretchesMax: number;
 
   constructor(
@@ -201,16 +201,21 @@ export class Feeds {
     this.#storage = storage;
     this.#stretchesMax = stretchesMax;
     this.keeping = new Keeping(storage.schema.imageBytes, world, limits);
+    this.resting = new Resting(restingShare * this.keeping.bytesMax);
     const { version } = storage;
     this.#groups = {
       latest: { feeds: new Set(), index: new RunIndex(), version },
       every: { feeds: new Set(), index: new RunIndex(), version },
     };
-    storage.beforeCommit = (changing) => this.keeping.freeze(changing);
+    storage.beforeCommit = (changing) => {
+      this.resting.clear();
+      this.keeping.freeze(changing);
+    };
   }
 
   /** From now on a commit leaves to the reading what it still needs. */
   read(reading: Reading): void {
+    this.resting.delete(reading.encoding);
     this.keeping.add(reading);
   }
 
@@ -249,19 +254,27 @@ export class Feeds {
     refuse("FORBIDDEN", `This key does not open ${regionText(shut)}: follow less, by maps.`);
   }
 
-  /** The feed of these bytes. Whoever does not follow it then drops it again. @throws LIMIT where all feeds together are too many stretches */
-  take(runs: Runs, { verify: verified, mode }: Pick<Wanted, "verify" | "mode">): Feed {
+  /**
+   * The feed of these bytes. Whoever does not follow it then drops it again. Where nobody follows it yet, the leaves of its tree are to
+   * be paid for. @throws LIMIT where all feeds together are too many stretches
+   */
+  take(
+    runs: Runs,
+    { verify: verified, mode }: Pick<Wanted, "verify" | "mode">,
+    payLeaves: (leaves: number) => void = () => {},
+  ): Feed {
     const bytes = new Uint8Array(runs.buffer, runs.byteOffset, runs.byteLength);
     const key = `${mode}:${verified}:${sha256(bytes).toHex()}`;
     const known = this.#feeds.get(key);
     if (known) return known;
-    const feed = new Feed(key, this.#storage, runs, verified);
+    const feed = new Feed(key, this.#storage, runs, verified, this.resting);
     const stretches = stretchesOf(feed);
     if (this.#stretches + stretches > this.#stretchesMax)
       refuse(
         "LIMIT",
         `All that is followed here may take up ${this.#stretchesMax} separate stretches of memory: take whole rows.`,
       );
+    if (verified) payLeaves(Math.ceil(feed.bytes / leafBytes));
     this.#stretches += stretches;
     this.#feeds.set(key, feed);
     this.#groups[mode].feeds.add(feed);
@@ -273,6 +286,7 @@ export class Feeds {
   drop(feed: Feed): void {
     if (feed.followers.size) return;
     for (const { feeds, index } of Object.values(this.#groups)) if (feeds.delete(feed)) index.delete(feed);
+    feed.forget();
     this.#feeds.delete(feed.key);
     this.#stretches -= stretchesOf(feed);
     this.#encodedBefore += feed.encoded;

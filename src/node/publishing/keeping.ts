@@ -63,6 +63,11 @@ export class Keeping {
     };
   }
 
+  /** What may be kept. */
+  get bytesMax(): number {
+    return this.#limits.bytesMax;
+  }
+
   add(reading: Reading): void {
     reading.encoding.join(reading);
     this.#loose.add(reading.encoding);

@@ -307,11 +307,11 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
 
   /** Follows what is asked for, once it is known that it may be. @throws ProtocolFault, INVALID_REGION; then nothing is left of it */
   #join(subscription: number, request: SubscribeMessage): Feed {
-    const paid = this.#allowance.pay(request.regions);
+    this.#allowance.pay(request.regions);
     const runs = this.#feeds.runsOf(request.regions, this.#rights(this.keyId));
     this.#allowance.check(runs);
-    const feed = this.#feeds.take(runs, request);
-    this.#allowance.add(subscription, feed.runs, paid); // not its own runs: who follows the same holds the same
+    const feed = this.#feeds.take(runs, request, (leaves) => this.#allowance.payLeaves(leaves));
+    this.#allowance.add(subscription, feed.runs); // not its own runs: who follows the same holds the same
     this.#feedOf.set(subscription, feed);
     const subscriptions = feed.followers.get(this) ?? new Set();
     feed.followers.set(this, subscriptions.add(subscription));
@@ -349,6 +349,8 @@ export class Publishing implements Follower, Outlet, ConversationOwner<Publisher
     const backlog = this.#backlogs.get(subscription);
     const waiting = backlog?.shift();
     if (waiting) return this.#sending.begin(waiting);
+    // Every commit was looked at when it was made. What is made only now may be more, and all that comes meanwhile.
+    if (backlog && backlog.tail !== null) return this.#nothingToSend(subscription, from);
     this.#begin(subscription, from, () => this.#feedOf.get(subscription)!.delta(from, full));
   }
 

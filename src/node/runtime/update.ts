@@ -2,7 +2,7 @@ import { isCompanion } from "../../array/companion.ts";
 import { dtypeBytes } from "../../array/dtype.ts";
 import { type ArraySchema, type Schema } from "../../array/schema.ts";
 import type { Region } from "../../delta/region.ts";
-import { type Runs, union } from "../../delta/runs.ts";
+import { firstEndingAfter, type Runs, union } from "../../delta/runs.ts";
 
 /** One step forward of a node's memory that was not made by its own `write`. */
 export class Update {
@@ -72,10 +72,10 @@ export class Update {
 function changedRegions(array: ArraySchema, runs: Runs): Region[] {
   const regions: Region[] = [];
   const itemBytes = dtypeBytes(array.dtype);
-  for (let i = 0; i < runs.length; i += 2) {
+  const end = array.offset + array.bytes;
+  for (let i = firstEndingAfter(runs, array.offset, 0); i < runs.length && runs[i]! < end; i += 2) {
     const from = Math.max(runs[i]!, array.offset);
-    const to = Math.min(runs[i]! + runs[i + 1]!, array.offset + array.bytes);
-    if (from >= to) continue;
+    const to = Math.min(runs[i]! + runs[i + 1]!, end);
     const first = Math.floor((from - array.offset) / itemBytes);
     const last = Math.ceil((to - array.offset) / itemBytes) - 1;
     regions.push(boxOf(array, first, last));

@@ -17,6 +17,7 @@ import type { SchemaCheck } from "../options/attaching.ts";
 import { type Verification, verification } from "./damage.ts";
 import { checkFollowed, refuseClaim } from "./ownership.ts";
 import { type Published, Shadow } from "./shadow.ts";
+import { type Standing, StandingPlace } from "./standing.ts";
 import { Stamping } from "./stamping.ts";
 import {
   type Arrays,
@@ -60,6 +61,7 @@ export class Storage implements Disposable, Published {
   readonly #shadow: Shadow | null;
   #shadowArrays: Arrays | null = null;
   #inWrite = false;
+  readonly #standing: StandingPlace;
   #setsMeta = false;
   /** What a server's metadata are, where the transaction takes them over. */
   #serversMeta: Uint8Array | null = null;
@@ -67,6 +69,7 @@ export class Storage implements Disposable, Published {
 
   private constructor(segment: Segment, schema: Schema, clock: HybridClock | null) {
     this.segment = segment;
+    this.#standing = new StandingPlace(segment);
     this.schema = schema;
     this.incarnation = segment.incarnation;
     this.isSole = segment.access === "own";
@@ -192,9 +195,15 @@ export class Storage implements Disposable, Published {
   }
 
   begin(): void {
+    this.#standing.clear();
     this.segment.begin();
     this.#inWrite = true;
     this.#lease.open = true;
+  }
+
+  /** A transaction that stays open between jobs, until somebody else wants to write: {@link StandingPlace}. Null beside other writers. */
+  stand(giveWay: () => void): Standing | null {
+    return this.isSole ? this.#standing.open(giveWay) : null;
   }
 
   /** Commits what came from elsewhere, in a mesh with its stamps. */
@@ -346,10 +355,12 @@ export class Storage implements Disposable, Published {
 
   /** See Node.verify. */
   verify(): Verification {
+    this.#standing.clear();
     return verification(this.segment.verify(), this.schema);
   }
 
   close(): void {
+    this.#standing.close();
     this.segment.close();
   }
 
