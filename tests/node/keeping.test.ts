@@ -133,6 +133,23 @@ describe("what is kept for those in the middle of a delta", () => {
     return { bench, crowd, late };
   }
 
+  test("is looked at by a timer only while somebody waits: the process of a closed node may end", () => {
+    const { bench, late } = full();
+    bench.run(patienceMs / 4); // the timer of all who came so far
+    late.cancel();
+    const { schedule } = bench.clock;
+    const pending = new Set<object>();
+    bench.clock.schedule = (ms, run) => {
+      const cancel = schedule.call(bench.clock, ms, run);
+      pending.add(cancel);
+      return () => (pending.delete(cancel), cancel());
+    };
+    const next = bench.follow("next");
+    expect([next.reading, pending.size]).toEqual([null, 1]);
+    next.cancel();
+    expect(pending.size).toBe(0);
+  });
+
   test("is let go of part by part; who moves is not ended, and who comes meanwhile waits for the newest", () => {
     const { bench, crowd, late } = full();
     let rounds = 0;

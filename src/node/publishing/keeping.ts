@@ -133,7 +133,15 @@ export class Keeping {
     const wait = { link, since: this.#world.now(), tryAgain };
     this.#waits.add(wait);
     this.#look();
-    return () => void this.#waits.delete(wait);
+    return () => this.#forget(wait);
+  }
+
+  /** A timer for nobody would hold up the end of the process. */
+  #forget(wait: Wait): void {
+    this.#waits.delete(wait);
+    if (this.#waits.size > 0) return;
+    this.#cancelLook?.();
+    this.#cancelLook = null;
   }
 
   #wakeSoon(): void {
@@ -154,7 +162,7 @@ export class Keeping {
       } catch (error) {
         wait.link.failed(error);
       }
-      this.#waits.delete(wait);
+      this.#forget(wait);
     }
   }
 
