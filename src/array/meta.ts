@@ -67,7 +67,20 @@ export function parseMeta(text: Uint8Array): unknown {
   }
 }
 
+/** Of all others JSON makes an empty object, an object of numbered bytes, `null` or nothing. */
+const spoken: ReadonlySet<string> = new Set(["Object", "Array", "String", "Number", "Boolean", "Null"]);
+
+/** What a value is, where JSON would say something else in its place; null: it can say it. Not what is inside of it. */
+function unspeakable(value: unknown): string | null {
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  const kind = Object.prototype.toString.call(value).slice("[object ".length, -1);
+  const saysItself = typeof (value as { toJSON?: unknown } | null)?.toJSON === "function";
+  return saysItself || spoken.has(kind) ? null : `a ${kind}`;
+}
+
 function textOf(value: unknown, recordBytes: number): Uint8Array {
+  const kind = unspeakable(value);
+  if (kind) fail("INVALID_META", `metadata must be JSON, which cannot say ${kind}; undefined takes it away`);
   let text: string | undefined;
   try {
     text = JSON.stringify(value);

@@ -2,7 +2,7 @@ import type { TypedArray } from "../array/dtype.ts";
 import type { NdArray } from "../array/ndarray.ts";
 import type { Schema } from "../array/schema.ts";
 import { fail, MemblastError } from "../errors.ts";
-import { Emitter } from "../node/runtime/emitter.ts";
+import { checkHandler, Emitter } from "../node/runtime/emitter.ts";
 import type { Conflation, LinkEvent } from "../node/runtime/events.ts";
 import { guarded } from "../node/runtime/guarded.ts";
 import { Mailbox } from "../node/runtime/mailbox.ts";
@@ -25,6 +25,14 @@ export interface ClientEvents {
   /** What went wrong without anybody waiting for it; of an outage once for each reason, not at each attempt. */
   error: MemblastError;
 }
+
+const clientEvents: Readonly<Record<keyof ClientEvents, true>> = {
+  connect: true,
+  disconnect: true,
+  mismatch: true,
+  conflated: true,
+  error: true,
+};
 
 /** Counted since the client was made, over all its links. */
 export interface ClientStats {
@@ -54,7 +62,7 @@ export class Client implements Disposable {
   readonly #ready = Promise.withResolvers<void>();
   readonly #config: ClientConfig;
   readonly #following: Following;
-  readonly #emitter = new Emitter<ClientEvents>();
+  readonly #emitter = new Emitter(clientEvents);
   readonly #mailboxes = new Set<Mailbox<Update>>();
   readonly #handlers = new Set<OnUpdate>();
 
@@ -138,8 +146,9 @@ export class Client implements Disposable {
     return { connected, reason: connected ? null : outage, ...counters, ...traffic, roundTripMs };
   }
 
-  /** Calls `handler` after every update, also one that only brings a newer version. The result takes it away again. */
+  /** Calls `handler` after every update, also one that only brings a newer version. The result takes it away again. @throws INVALID_OPTION */
   onUpdate(handler: OnUpdate): () => void {
+    checkHandler("onUpdate()", handler);
     this.#handlers.add(handler);
     return () => void this.#handlers.delete(handler);
   }
@@ -155,7 +164,7 @@ export class Client implements Disposable {
     return mailbox;
   }
 
-  /** Returns a function that takes the handler away again. */
+  /** Returns a function that takes the handler away again. @throws INVALID_OPTION */
   on<Name extends keyof ClientEvents>(name: Name, handler: (event: ClientEvents[Name]) => void): () => void {
     return this.#emitter.on(name, handler);
   }

@@ -1,4 +1,5 @@
 import { fail } from "../errors.ts";
+import { nearest } from "../node/options/nearest.ts";
 import type { Pace } from "../node/options/pace.ts";
 import { type Backoff, backoffOf, type BackoffOptions, waitMsMax } from "../node/options/reconnect.ts";
 import { nameCharactersMax } from "../protocol/limits.ts";
@@ -124,6 +125,14 @@ export function parseConnectOptions(url: string, options: ConnectOptions, random
     secret,
   } = options;
   const { mode = "latest", overflow = "latest", maxRate = null } = options;
+  if (overflow === "disconnect" && mode !== "every")
+    fail(
+      "INVALID_OPTION",
+      'connect(): overflow is for the mode "every": give mode: "every", or leave it out',
+      {
+        path: ["overflow"],
+      },
+    );
   return Object.freeze({
     address,
     url: formatAddress(address),
@@ -145,7 +154,7 @@ export function checkRate(perSecond: number | null): void {
 /** INVALID_OPTION if it cannot be that, or there is none of that name. */
 export function checkOption(option: string, value: unknown): void {
   if (!Object.hasOwn(rules, option))
-    fail("INVALID_OPTION", `connect(): there is no option ${option}, only ${Object.keys(rules).join(", ")}`, {
+    fail("INVALID_OPTION", `connect(): there is no option ${option}${nearest(option, Object.keys(rules))}`, {
       path: [option],
     });
   if (value !== undefined && !rules[option as keyof typeof rules][0](value))

@@ -93,7 +93,7 @@ export class Mapping {
 function checkLink(source: Schema, local: Schema, link: MappingLink, i: number): void {
   const from = checkRegion(source, link.source);
   const to = checkRegion(local, link.target);
-  const both = `link ${i} (${regionText(link.source)} to ${regionText(link.target)})`;
+  const both = `maps[${i}] (${regionText(link.source)} to ${regionText(link.target)})`;
   if (from.dtype !== to.dtype) {
     fail("SCHEMA_MISMATCH", `${both}: the dtypes differ, ${from.dtype} there and ${to.dtype} here`, { link });
   }
@@ -112,12 +112,12 @@ function refuseOverlap(source: Schema, local: Schema, links: readonly MappingLin
       if (bytesOf(layersOf(source, local, pair)) === totalBytes(union(targetRuns(local, pair[0]!), own)))
         continue;
       const [a, b] = pair.map(({ target }) => regionText(target));
-      const text = `link ${other} (to ${a}) and link ${i} (to ${b}) put different source elements in the same place`;
+      const text = `maps[${other}] (to ${a}) and maps[${i}] (to ${b}) put different source elements in the same place`;
       fail("INVALID_REGION", text, { links: [other, i] });
     }
     earlier.set(i, own);
   }
-  return fail("INVALID_REGION", "two links put different source elements in the same place");
+  return fail("INVALID_REGION", "two maps put different source elements in the same place");
 }
 
 /**

@@ -36,8 +36,11 @@ const libraryFailures: Record<number, [ErrorCode, string]> = {
   ],
 };
 
+/** What to do where there is no segment of a name. */
+export const startFirst = "start it with share: true; list() names those that are there";
+
 const errnoFailures: Record<string, [ErrorCode, string]> = {
-  ENOENT: ["NOT_FOUND", "there is no such segment: start() it first, or look at list()"],
+  ENOENT: ["NOT_FOUND", `there is no such segment: ${startFirst}`],
   EEXIST: ["EXISTS", "it exists already: attach() to it"],
   ELOOP: ["UNSAFE_FILE", "it is a symbolic link"],
   EISDIR: ["UNSAFE_FILE", "it is a directory"],

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { MemblastError } from "../errors.ts";
+import { fail, MemblastError } from "../errors.ts";
 import { checkBoot, isPersistent, mapHandle, type Writers, writersOf } from "./handle.ts";
 import { library } from "./library.ts";
 import { LockFile } from "./lock.ts";
@@ -43,13 +43,39 @@ export function list(directory: string = segmentDirectory()): SegmentInfo[] {
 /**
  * Removes segments that nobody has open any more, by their locks and by nothing else: a process that lives, however long it has slept
  * or been stopped, keeps what it uses. Lock files that were left alone go too; data without a lock file stays, since nobody can tell
- * who uses it. Returns the names of what was removed.
+ * who uses it. Returns the names of what was removed. @throws INVALID_OPTION
  */
 export function clean(options: CleanOptions = {}): string[] {
+  checkClean(options);
   const { directory = segmentDirectory(), names, persistent = false } = options;
   return placesIn(directory)
     .filter((place) => (!names || names.includes(place.name)) && removeLeft(place, persistent))
     .map((place) => place.name);
+}
+
+const isText = (value: unknown) => typeof value === "string";
+
+/** What each option may be, undefined apart, and how to say it. */
+const cleanRules: Record<keyof CleanOptions, readonly [(value: unknown) => boolean, string]> = {
+  directory: [isText, "the path of a folder"],
+  names: [(value) => Array.isArray(value) && value.every(isText), "a list of names"],
+  persistent: [(value) => typeof value === "boolean", "true or false"],
+};
+
+/** Nothing of it may be misspelt: without `names`, everything goes. */
+function checkClean(options: unknown): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    fail("INVALID_OPTION", 'clean(): the options are an object, as { names: ["prices"] }', { path: [] });
+  for (const [option, value] of Object.entries(options)) {
+    const path = [option];
+    if (!Object.hasOwn(cleanRules, option)) {
+      const known = Object.keys(cleanRules).join(", ");
+      fail("INVALID_OPTION", `clean(): there is no option ${option}, only ${known}`, { path });
+    }
+    const [isRight, form] = cleanRules[option as keyof CleanOptions];
+    if (value !== undefined && !isRight(value))
+      fail("INVALID_OPTION", `clean(): option ${option} is ${form}`, { path });
+  }
 }
 
 function placesIn(directory: string): Place[] {

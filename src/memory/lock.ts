@@ -1,6 +1,6 @@
 import { existsSync, unlinkSync } from "node:fs";
 import { fail } from "../errors.ts";
-import { check } from "./failure.ts";
+import { check, startFirst } from "./failure.ts";
 import { cString, library } from "./library.ts";
 import type { Place } from "./place.ts";
 
@@ -44,7 +44,8 @@ export class LockFile {
       const lock =
         LockFile.#openFile(place, false) ?? (options.create ? LockFile.#openFile(place, true) : null);
       if (!lock && options.create) continue; // it came between the two looks
-      if (!lock) fail("NOT_FOUND", `Cannot open ${place.lock}: there is no such segment`, { ...place });
+      if (!lock)
+        fail("NOT_FOUND", `Cannot open ${place.lock}: there is no such segment: ${startFirst}`, { ...place });
       try {
         if (lock.#take(userByte, false) && lock.#isNamed()) return lock;
       } catch (error) {

@@ -42,10 +42,11 @@ export function placeOf(nameOrPath: string): Place {
 }
 
 function refuseName(name: unknown): never {
-  const shown = typeof name === "string" ? `"${name}"` : String(name);
+  if (typeof name !== "string")
+    fail("INVALID_NAME", 'The name of a segment comes first, as a text: attach("prices", options)', { name });
   return fail(
     "INVALID_NAME",
-    `${shown} cannot name a segment: use letters, digits, _ . : - (at most 200), not ending in .lock`,
+    `"${name}" cannot name a segment: use letters, digits, _ . : - (at most 200), not ending in .lock`,
     { name },
   );
 }

@@ -10,14 +10,15 @@ import { noDoor } from "./doors/counters.ts";
 import { Listening } from "./doors/listening.ts";
 import { listeningOwner } from "./doors/telling.ts";
 import { Following, type FollowingOwner } from "./following/following.ts";
+import { followingEvents } from "./following/telling.ts";
 import { type AttachOptions, parseAttachOptions } from "./options/attaching.ts";
 import { checkClose, type CloseOptions } from "./options/closing.ts";
 import { type NodeConfig, parseStartOptions } from "./options/config.ts";
 import { refuseNamesake } from "./options/contradiction.ts";
 import { checkName, type StartOptions } from "./options/options.ts";
-import { checkRate } from "./options/pace.ts";
-import { Emitter } from "./runtime/emitter.ts";
-import type { LinkEvent, NodeEvents } from "./runtime/events.ts";
+import { checkRate, refuseRateOf } from "./options/pace.ts";
+import { checkHandler, Emitter } from "./runtime/emitter.ts";
+import { type LinkEvent, nodeEvents, type NodeEvents } from "./runtime/events.ts";
 import { guarded } from "./runtime/guarded.ts";
 import type { Identity } from "./runtime/identity.ts";
 import type { Update } from "./runtime/update.ts";
@@ -50,7 +51,7 @@ export class Node implements AsyncDisposable {
   /** Resolves when every server has delivered its first state; at once where none is followed. */
   readonly ready: Promise<void>;
   readonly #world: World;
-  readonly #emitter = new Emitter<NodeEvents>();
+  readonly #emitter = new Emitter(nodeEvents);
   readonly #audience = new Audience();
   readonly #followings: Following[] = [];
   #storage!: Storage;
@@ -58,6 +59,7 @@ export class Node implements AsyncDisposable {
   #watching: Watching | null = null;
   #isPublishing = false;
   #closing: Promise<void> | null = null;
+  #isClosed = false;
 
   private constructor(name: string, world: World) {
     this.name = name;
@@ -150,23 +152,14 @@ export class Node implements AsyncDisposable {
   }
 
   #followingOwner(): Omit<FollowingOwner, "storageFor"> {
-    const event = (following: Following): LinkEvent => ({
-      peer: following.peer,
-      direction: "out",
-      address: following.server.key,
-    });
     return {
+      ...followingEvents(this.#emitter),
       onUpdate: (_, update) => {
         this.#committed();
         this.#watching?.passOver(update.from, update.version);
         this.#audience.tell(update);
         this.#publishSoon();
       },
-      onConnect: (following) => this.#emitter.emit("connect", event(following)),
-      onDisconnect: (following, reason) => this.#emitter.emit("disconnect", { ...event(following), reason }),
-      onMismatch: (following, version) =>
-        this.#emitter.emit("mismatch", { source: following.server.key, version }),
-      onConflated: (_, conflation) => this.#emitter.emit("conflated", conflation),
       onError: (_, error) => this.#error(error),
       onGivenUp: () => this.#disown(),
     };
@@ -185,8 +178,12 @@ export class Node implements AsyncDisposable {
   }
 
   #living(): Storage {
-    if (this.#closing) fail("CLOSED", `Node ${this.name} is closed`);
-    return this.#storage;
+    return this.#closing ? fail("CLOSED", `Node ${this.name} is closed`) : this.#storage;
+  }
+
+  /** For those who only read: they may until the memory is gone, as handlers do that are called while the node closes. */
+  #readable(): Storage {
+    return this.#isClosed ? this.#living() : this.#storage;
   }
 
   /**
@@ -210,7 +207,7 @@ export class Node implements AsyncDisposable {
    * @throws NESTED_WRITE inside of write(), LOCKED, TRUNCATED, CLOSED
    */
   verify(): Verification {
-    return this.#living().verify();
+    return this.#readable().verify();
   }
 
   /**
@@ -218,12 +215,12 @@ export class Node implements AsyncDisposable {
    * callback only: what should outlive it must be copied. Costs nothing in the process that writes, a copy of the image elsewhere.
    */
   read<R>(fn: (main: NdArray, view: View) => R): R {
-    return this.#living().read(fn);
+    return this.#readable().read(fn);
   }
 
   /** A private copy of one array (the main one by default) and the version it is of. */
   snapshot(name: string | null = null): { version: number; array: NdArray } {
-    return this.#living().snapshot(name);
+    return this.#readable().snapshot(name);
   }
 
   /**
@@ -231,7 +228,7 @@ export class Node implements AsyncDisposable {
    * copied again. Cheaper than {@link Node.snapshot} for who looks more than once. @throws INVALID_NAME, NO_SPACE
    */
   copy(names: readonly (string | null)[] = [null]): Copy {
-    const copy = new Copy(() => this.#living(), names);
+    const copy = new Copy(() => this.#readable(), names);
     copy.refresh();
     return copy;
   }
@@ -241,12 +238,12 @@ export class Node implements AsyncDisposable {
    * It ends with the node: after `close()` it throws CLOSED.
    */
   ndarray(name: string | null = null): NdArray {
-    return this.#living().live(name);
+    return this.#readable().live(name);
   }
 
   /** Metadata of the newest version; a follower has those of the first of its servers, until somebody writes its own. */
   get meta(): unknown {
-    return this.#living().meta;
+    return this.#readable().meta;
   }
 
   /** Inside `write()`, the same as `tx.meta = value`. @throws NOT_IN_WRITE */
@@ -259,7 +256,7 @@ export class Node implements AsyncDisposable {
    * so it stays where the server changed nothing that is followed. Of a server that is followed several times, the lowest.
    */
   get version(): Record<string, number> {
-    const versions: Record<string, number> = { [this.name]: this.#living().version };
+    const versions: Record<string, number> = { [this.name]: this.#readable().version };
     for (const { server, version } of this.#followings)
       versions[server.key] = Math.min(versions[server.key] ?? Infinity, version);
     return versions;
@@ -271,13 +268,12 @@ export class Node implements AsyncDisposable {
     const rate = checkRate(perSecond);
     const key = formatAddress(parseAddress(server));
     const followings = this.#followings.filter((following) => following.server.key === key);
-    if (followings.length === 0)
-      fail("INVALID_OPTION", `setRate(): this node does not follow ${key}`, { server });
+    if (followings.length === 0) refuseRateOf(key, Object.keys(this.version).slice(1));
     for (const following of followings) following.setRate(rate);
   }
 
   get schema(): Schema {
-    return this.#living().schema;
+    return this.#readable().schema;
   }
 
   /** Where it listens, with the ports that the system chose. */
@@ -285,9 +281,10 @@ export class Node implements AsyncDisposable {
     return this.#listening?.addresses ?? [];
   }
 
-  /** Calls `handler` after every version that this node did not write itself. The result takes it away again. @throws CLOSED */
+  /** Calls `handler` after every version that this node did not write itself. The result takes it away again. @throws CLOSED, INVALID_OPTION */
   onUpdate(handler: OnUpdate): () => void {
     this.#living();
+    checkHandler("onUpdate()", handler);
     this.#watch();
     return this.#audience.add((update) => handler(update, this));
   }
@@ -298,12 +295,13 @@ export class Node implements AsyncDisposable {
     return this.#audience.stream();
   }
 
+  /** Calls `handler` at each such event. The result takes it away again. @throws INVALID_OPTION */
   on<Name extends keyof NodeEvents>(name: Name, handler: (event: NodeEvents[Name]) => void): () => void {
     return this.#emitter.on(name, handler);
   }
 
   stats(): NodeStats {
-    const storage = this.#living();
+    const storage = this.#readable();
     const incoming = [...(this.#listening?.links ?? [])].map(publishingStats);
     return {
       name: this.name,
@@ -384,6 +382,7 @@ export class Node implements AsyncDisposable {
       await until(this.#world, () => !this.#isLinked, begun + goodbyeMs + lastWordMs);
       await this.#watching?.close();
     } finally {
+      this.#isClosed = true;
       this.#storage?.close();
     }
   }

@@ -127,10 +127,7 @@ export class Framer {
   /** Size on the wire of the frame whose header is at `at`. */
   #checkHeader(bytes: Uint8Array, at: number): number {
     if (crc32cRange(bytes, at, at + 12) !== u32(bytes, at + 12)) {
-      refuse(
-        "BAD_HEADER",
-        "The checksum of a frame header is wrong: this is no memblast peer, or bytes were damaged.",
-      );
+      refuse("BAD_HEADER", strangeText(bytes.subarray(at, at + headerBytes)));
     }
     if (bytes[at + 5]! > 1 || bytes[at + 6] !== 0 || bytes[at + 7] !== 0) {
       refuse("BAD_HEADER", "Reserved bits of a frame header are set.");
@@ -155,6 +152,18 @@ export class Framer {
     }
     return { type: bytes[at + 4]!, flags: bytes[at + 5]!, payload };
   }
+}
+
+const decoder = new TextDecoder("latin1");
+
+/** What most likely came instead of a header. */
+function strangeText(bytes: Uint8Array): string {
+  const text = decoder.decode(bytes);
+  if (text.startsWith("HTTP/"))
+    return "The other side speaks HTTP: its address may begin with ws:, or with wss: instead of tls:.";
+  if (/^[A-Z]{3,7} [/*]/.test(text))
+    return "The other side speaks HTTP: an address for WebSockets begins with ws: or wss:, and this one does not.";
+  return "The checksum of a frame header is wrong: this is no memblast peer, or bytes were damaged.";
 }
 
 function u32(bytes: Uint8Array, at: number): number {

@@ -54,6 +54,8 @@ function onFrame(state: FollowerGreeting, frame: Frame, now: number): FollowerSt
 
 function onChallenge(state: FollowerGreeting, challenge: ChallengeMessage): FollowerStep {
   const { config, nonce } = state;
+  if (challenge.nodeId === config.nodeId)
+    refuse("UNSUPPORTED", "The node at this address is this one, and a node does not follow itself.");
   if (challenge.auth === "none") {
     const actions: FollowerAction[] = [toleratesWelcome, { kind: "send", message: { type: "AUTH", nonce } }];
     return [{ ...state, phase: "welcome", challenge }, actions];
@@ -63,7 +65,10 @@ function onChallenge(state: FollowerGreeting, challenge: ChallengeMessage): Foll
   }
   const { keyId } = config;
   if (keyId === null)
-    return refuse("AUTH", "The publisher wants a shared secret, and none is configured here.");
+    return refuse(
+      "AUTH",
+      "The publisher wants a proof of a shared secret: give the option secret: { keyId, secret }.",
+    );
   const transcript = authTranscript({
     followerProtocol: protocolVersion,
     publisherProtocol: challenge.protocol,

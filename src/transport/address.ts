@@ -24,6 +24,7 @@ export function parseAddress(text: string | number): Address {
   if (typeof text !== "string") return refuse(text, "is neither a string nor a number");
   const trimmed = text.trim();
   const scheme = /^(tcp|tls|unix|wss?):/i.exec(trimmed)?.[1]?.toLowerCase();
+  if (scheme === undefined) refuseScheme(trimmed);
   const rest = scheme === undefined ? trimmed : trimmed.slice(scheme.length + 1);
   switch (scheme) {
     case "unix":
@@ -53,6 +54,11 @@ export function formatAddress(address: Address): string {
   }
 }
 
+/** Whether what travels to and from there is encrypted. */
+export function isTls({ kind }: Address): boolean {
+  return kind === "tls" || kind === "wss";
+}
+
 /** `host:port`, with brackets where the host is an IPv6 address. */
 export function formatEndpoint(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
@@ -72,6 +78,15 @@ export function isLoopback(address: Address): boolean {
   if (!groups || groups.slice(0, 5).some((group) => group !== 0)) return false;
   if (groups[5] === 0xffff) return groups[6]! >> 8 === 127;
   return groups[5] === 0 && groups[6] === 0 && groups[7] === 1;
+}
+
+/** What was copied from a browser's address bar is meant for a WebSocket. */
+function refuseScheme(text: string): void {
+  const [, scheme, rest] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(text) ?? [];
+  if (scheme === undefined) return;
+  const wanted = { http: "ws", https: "wss" }[scheme.toLowerCase()];
+  const advice = wanted ? `: write ${wanted}://${rest}` : "";
+  refuse(text, `cannot be used: ${scheme}: is not a scheme of memblast${advice}`);
 }
 
 function refuse(text: unknown, why: string): never {

@@ -1,6 +1,6 @@
 import { MemblastError } from "../errors.ts";
-import { type Address, formatAddress } from "./address.ts";
-import type { HttpFault } from "./http_head.ts";
+import { type Address, type AddressKind, formatAddress } from "./address.ts";
+import { type HttpFault, NotHttp } from "./http_head.ts";
 
 /** Why a connection could not be made: `details.reason` of CONNECT_FAILED. docs/errors.md explains each. */
 export const connectReasons = [
@@ -50,6 +50,16 @@ export function reasonOf(error: unknown): ConnectReason {
 /** What TLS says when it hears something else, or the HTTP of who does not speak it either. */
 const notTls: ReadonlySet<string | undefined> = new Set(["WRONG_VERSION_NUMBER", "HTTP_REQUEST"]);
 
+/** How the address of a side that speaks no TLS, or no HTTP, may begin, by how the one began that was dialled. */
+const withoutTls: Partial<Record<AddressKind, string>> = {
+  tls: "without tls:, or with ws:",
+  wss: "with ws:, or without wss:",
+};
+const withoutHttp: Partial<Record<AddressKind, string>> = {
+  ws: "without ws:",
+  wss: "with tls: instead of wss:",
+};
+
 /** CONNECT_FAILED; `details`: address, reason, and `systemCode` where the system or TLS gave one. */
 export function connectFailed(address: Address, reason: ConnectReason, cause?: unknown): MemblastError {
   const text = formatAddress(address);
@@ -65,7 +75,9 @@ export function connectFailed(address: Address, reason: ConnectReason, cause?: u
 function adviceFor(address: Address, reason: ConnectReason, cause: unknown): string {
   if (reason === "closed") return `the other side closed it at once: ${whyClosed(address)}`;
   if (reason === "tls" && notTls.has(codeOf(cause)))
-    return `the other side does not speak TLS: its address may begin ${address.kind === "wss" ? "with ws:" : "without tls:"}`;
+    return `the other side does not speak TLS: its address may begin ${withoutTls[address.kind]}`;
+  if (reason === "upgrade" && cause instanceof NotHttp)
+    return `the other side does not speak HTTP: its address may begin ${withoutHttp[address.kind]}`;
   const isTold = reason === "tls" || reason === "upgrade" || reason === "system";
   const said = cause instanceof Error && isTold ? ` (${cause.message.replace(/\.$/, "")})` : "";
   return advice[reason] + said;
@@ -76,7 +88,7 @@ export function whyClosed({ kind }: Address): string {
   const crowded = "it may have too many links";
   if (kind === "unix") return crowded;
   if (kind === "tls" || kind === "wss") return `${crowded}, or not speak TLS`;
-  return `${crowded}, or speak TLS (then its address begins with ${kind === "ws" ? "wss:" : "tls:"})`;
+  return `${crowded}, or speak TLS (then its address begins with ${kind === "ws" ? "wss: or tls:" : "tls: or wss:"})`;
 }
 
 /** REFUSED, by the answer to an upgrade; `details`: address, reason and status. */

@@ -8,6 +8,13 @@ export class HttpFault extends Error {
   }
 }
 
+/** Who sent it does not speak HTTP at all. */
+export class NotHttp extends HttpFault {
+  constructor() {
+    super(400, "This is not HTTP.");
+  }
+}
+
 /** The head of an HTTP/1.1 message: its first line, and its fields by their names in lower case. */
 export interface Head {
   readonly start: string;
@@ -42,7 +49,7 @@ export class HeadReader {
     const before = this.#count;
     this.#append(bytes.subarray(0, headBytesMax - before));
     // Whoever speaks TLS or memblast's own frames here is told at once, not after a time-out.
-    if (!isLetter(this.#bytes[0]!)) throw new HttpFault(400, "This is not HTTP.");
+    if (!this.#mayBeHttp()) throw new NotHttp();
     const end = this.#endAfter(Math.max(0, before - 3));
     if (end < 0) {
       if (this.#count === headBytesMax)
@@ -51,6 +58,14 @@ export class HeadReader {
     }
     this.rest = bytes.subarray(end - before);
     return parseHead(decoder.decode(this.#bytes.subarray(0, end - endMark.length)));
+  }
+
+  /** A frame of memblast's begins with its length, of which at least one of four bytes is no text. */
+  #mayBeHttp(): boolean {
+    return (
+      isLetter(this.#bytes[0]!) &&
+      this.#bytes.subarray(0, Math.min(this.#count, 4)).every((byte) => byte >= 32)
+    );
   }
 
   #append(bytes: Uint8Array): void {

@@ -26,10 +26,14 @@ export interface TlsOptions {
 
 export function listenTls(options: TlsOptions | undefined): Bun.TLSOptions {
   if (!options?.cert || !options.key) {
-    return fail("INVALID_OPTION", "Listening with TLS needs `tls: { cert, key }`, both as PEM text.");
+    return fail("INVALID_OPTION", "Listening with TLS needs `tls: { cert, key }`, both as PEM text.", {
+      path: ["tls"],
+    });
   }
   if (options.clientCertificates && !options.ca) {
-    fail("INVALID_OPTION", "`tls.clientCertificates` needs `tls.ca`, the authority that vouches for them.");
+    fail("INVALID_OPTION", "`tls.clientCertificates` needs `tls.ca`, the authority that vouches for them.", {
+      path: ["tls", "ca"],
+    });
   }
   return {
     ...credentials(options),

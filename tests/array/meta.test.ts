@@ -54,9 +54,17 @@ describe("the metadata record", () => {
   test("refuses what JSON cannot say, and what is too long, with nothing written", () => {
     const circular: Record<string, unknown> = {};
     circular["self"] = circular;
-    for (const value of [5n, { deep: [1n] }, circular, () => 1, Symbol("s")]) {
+    const buffer = new ArrayBuffer(8);
+    const empty = [new Map([[1, 2]]), new Set([1]), /x/, new Error("e"), Promise.resolve(1), buffer];
+    for (const value of [5n, { deep: [1n] }, circular, () => 1, Symbol("s"), ...empty])
       expect(codeOf(() => encodeMeta(value, room))).toBe("INVALID_META");
+    for (const value of [NaN, Infinity, new Float64Array(buffer), new DataView(buffer), new WeakMap()])
+      expect(codeOf(() => encodeMeta(value, room))).toBe("INVALID_META");
+    class Point {
+      x = 1;
     }
+    for (const value of [new Point(), new Date(0), Object.create(null), [new Map()], null, false, 0, ""])
+      expect(decodeMeta(encodeMeta(value, room))).toEqual(JSON.parse(JSON.stringify(value)));
     expect(decodeMeta(encodeMeta("x".repeat(6), 16))).toBe("xxxxxx");
     const record = encodeMeta("old", 16);
     for (const long of ["x".repeat(7), "ä".repeat(4), "€€€"]) {

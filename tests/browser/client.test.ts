@@ -210,7 +210,7 @@ describe("a browser's client", () => {
       ],
       checkHash: ["no", 1, null],
       mode: ["all", null],
-      overflow: ["drop"],
+      overflow: ["drop", "disconnect"],
       maxRate: [0, -1, "5", Number.NaN, 1e7],
       heartbeatMs: [5, 10.5, "100", 3_600_001, null],
       secret: [

@@ -231,7 +231,7 @@ describe("what is cheap and what is refused", () => {
     const dtype = make({ source: whole, target: fullRegion(schema.arrays[1]!) });
     expect(codeOf(dtype)).toBe("SCHEMA_MISMATCH");
     expect(dtype).toThrow(
-      'link 0 ([10, 5] from [0, 0] of the main array to [10, 5] from [0, 0] of array "w"): the dtypes differ, f64 there and f32 here',
+      'maps[0] ([10, 5] from [0, 0] of the main array to [10, 5] from [0, 0] of array "w"): the dtypes differ, f64 there and f32 here',
     );
     expect(codeOf(make({ source: whole, target: box("copy", [0, 0, 0], [1, 10, 4]) }))).toBe(
       "INVALID_REGION",
@@ -250,7 +250,7 @@ describe("what is cheap and what is refused", () => {
     );
     expect(codeOf(conflict)).toBe("INVALID_REGION");
     expect(conflict).toThrow(
-      'link 1 (to [1, 5, 5] from [0, 2, 0] of array "copy") and link 2 (to [1, 1, 5] from [0, 6, 0] of array "copy") put different source elements in the same place',
+      'maps[1] (to [1, 5, 5] from [0, 2, 0] of array "copy") and maps[2] (to [1, 1, 5] from [0, 6, 0] of array "copy") put different source elements in the same place',
     );
   });
 });

@@ -81,5 +81,16 @@ describe("attach with expectations", () => {
   test("so is a name that is none", async () => {
     for (const wrong of [5, null, undefined, {}, ["a"], ""])
       expect(await codeOf(() => attach(wrong as string))).toBe("INVALID_NAME");
+    for (const wrong of [5, { name }])
+      await expect(attach(wrong as never)).rejects.toThrow(
+        /^The name of a segment comes first, as a text: attach/,
+      );
+  });
+
+  test("where nobody has started one of that name, it is said how", async () => {
+    const attached = attach(uniqueName("nobody"));
+    await expect(attached).rejects.toThrow(
+      /no such segment: start it with share: true; list\(\) names those that/,
+    );
   });
 });

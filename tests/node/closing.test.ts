@@ -61,7 +61,8 @@ class Bench {
     let node: Node | null = null;
     const onError = ({ code }: { code: string }) => void errors.push(code);
     const name = world === this.there.world ? "s" : "f";
-    void Node.start(name, { insecure: true, reconnect, onError, ...options }, world).then(
+    const exposed = options.listen === undefined ? {} : { insecure: true };
+    void Node.start(name, { ...exposed, reconnect, onError, ...options }, world).then(
       (started) => (node = started),
     );
     this.run(50);

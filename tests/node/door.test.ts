@@ -52,6 +52,7 @@ describe("secrets", () => {
       expect(await codeOf(() => node.ready)).toBe("REFUSED");
       await until(() => told.length === 1, "the event");
       expect(told[0]!.details["reason"]).toBe("AUTH");
+      if (!proof) expect(told[0]!.message).toEndWith("give the option secret: { keyId, secret }.");
     }
     await until(() => server.stats().door.faulty === 4, "the server to have seen them all");
     expect(new Set(errors.map((error) => error.details["reason"]))).toEqual(new Set(["AUTH"])); // not each is told
@@ -212,7 +213,10 @@ describe("rights", () => {
     expect(await codeOf(() => node.ready)).toBe(may ? "none" : "REFUSED");
     if (may)
       expect(new Set<unknown>(Array.from(node.ndarray("in").data as Float64Array))).toEqual(new Set([1]));
-    else expect(errors[0]!.details["reason"]).toBe("FORBIDDEN");
+    else {
+      expect(errors[0]!.details["reason"]).toBe("FORBIDDEN");
+      expect(errors[0]!.message).toMatch(/key does not open \[.* from \[.* of .*: follow less, by maps\.$/);
+    }
   });
 
   test("a right to what is not there is a mistake, said at the start", async () => {

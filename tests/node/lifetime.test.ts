@@ -56,6 +56,35 @@ test("what is asked of a node after close() is CLOSED at once, and no stream beg
   expect(told).toEqual([]);
 });
 
+test("what only reads answers until close() has resolved, so that handlers can look around", async () => {
+  const server = await start("s", { listen: 0, shape });
+  server.write((a, tx) => {
+    a.fill(3);
+    tx.meta = { note: "full" };
+  });
+  const follower = await start("f", { server: server.addresses[0]! });
+  await follower.ready;
+  const seen: unknown[] = [];
+  for (const node of [follower, server])
+    node.on("disconnect", () => {
+      const { meta, schema, version } = node;
+      const cells = [
+        node.read((a) => a.get(0, 0)),
+        node.snapshot().array.get(0, 0),
+        node.ndarray().get(0, 0),
+      ];
+      seen.push([version[node.name], meta, schema.arrays.length, node.stats().version, ...cells]);
+    });
+  const closing = [follower.close(), server.close()];
+  expect(follower.version["f"]).toBe(1);
+  expect(await codeOf(() => follower.onUpdate(() => {}))).toBe("CLOSED");
+  expect(await codeOf(() => server.write((a) => a.fill(4)))).toBe("CLOSED");
+  await Promise.all(closing);
+  expect(seen).toEqual(Array(2).fill([1, { note: "full" }, 1, 1, 3, 3, 3]));
+  for (const look of [() => follower.version, () => follower.meta, () => follower.stats()])
+    expect(await codeOf(look)).toBe("CLOSED");
+});
+
 describe("harm done to the file of a node", () => {
   test("verify() names array and bytes", async () => {
     const name = uniqueName("damage");

@@ -117,3 +117,33 @@ describe("no maps at all", () => {
     expect(node.ndarray(name).get(0)).toBe(0);
   });
 });
+
+test("a map that leaves an array is named, and so is whose array that is", async () => {
+  await using server = await serve();
+  const address = server.addresses[0]!;
+  const map = (from: number, to: number, shape: number, into = "x") => ({
+    array: name,
+    start: [from],
+    shape: [shape],
+    to: { array: into, start: [to] },
+  });
+  const said = async (...maps: ReturnType<typeof map>[]) => {
+    try {
+      await using node = await follow(server, maps);
+      node.on("error", () => {});
+      await node.ready;
+    } catch (error) {
+      return `${(error as MemblastError).code} ${(error as Error).message}`;
+    }
+  };
+  const fits = map(0, 0, 10);
+  expect(await said(fits, map(9_999, 10, 2))).toBe(
+    `INVALID_REGION maps[1] for ${address}, in the arrays of that server: region of array "${name}": 2 from 9999 on axis 0 is outside the array's [10000]`,
+  );
+  expect(await said(map(0, 4_999, 2))).toBe(
+    `INVALID_REGION maps[0] for ${address}, in the arrays of this node: region of array "x": 2 from 4999 on axis 0 is outside the array's [5000]`,
+  );
+  expect(await said(fits, map(20, 5, 10))).toMatch(
+    /^INVALID_REGION maps\[0\] \(to .* and maps\[1\] \(to .* put/,
+  );
+});

@@ -284,7 +284,8 @@ describe("maxRate", () => {
     expect(rateOver(4)).toBeCloseTo(25, 0);
     node.setRate("10.0.0.1:1", null);
     expect(rateOver(4)).toBeCloseTo(100, 0);
-    expect(() => node.setRate("10.0.0.1:2", 1)).toThrow("does not follow");
+    expect(() => node.setRate("10.0.0.1:2", 1)).toThrow("does not follow 10.0.0.1:2, only 10.0.0.1:1");
+    expect(() => server.setRate(7000, 1)).toThrow("does not follow 127.0.0.1:7000, nor any other server");
     expect(() => node.setRate("10.0.0.1:1", 0)).toThrow("A rate is");
   });
 

@@ -8,37 +8,56 @@ setDefaultTimeout(30_000);
 
 // Followers that dialled the wrong thing: what they are told has to help.
 
-const tls = { ca: certificates.authority };
+/** For addresses of TLS. */
+function withTls<Tls>(address: string, tls: Tls): { tls?: Tls } {
+  return /^(tls|wss):/.test(address) ? { tls } : {};
+}
 
 async function firstError(server: string): Promise<MemblastError> {
   const errors: MemblastError[] = [];
   await using _ = await start("f", {
     server,
     shape: [1],
-    tls,
+    ...withTls(server, { ca: certificates.authority }),
     onError: (error) => void errors.push(error),
   });
   await until(() => errors.length > 0, "the failure");
   return errors[0]!;
 }
 
+const nameBoth = /too many links, or speak TLS \(then its address begins with tls: or wss:\)/;
+
 test.each([
-  ["", "tls:127.0.0.1:0", "closed", /too many links, or speak TLS \(then its address begins with tls:\)/],
-  [
-    "ws://",
-    "wss://127.0.0.1:0/",
-    "closed",
-    /too many links, or speak TLS \(then its address begins with wss:\)/,
-  ],
-  ["tls:", "127.0.0.1:0", "tls", /does not speak TLS: its address may begin without tls:/],
-  ["wss://", "ws://127.0.0.1:0/", "tls", /does not speak TLS: its address may begin with ws:/],
+  ["", "tls:127.0.0.1:0", "closed", nameBoth],
+  ["", "wss://127.0.0.1:0/", "closed", nameBoth],
+  ["", "ws://127.0.0.1:0/", "BAD_HEADER", /The other side speaks HTTP: its address may begin with ws:/],
+  ["ws://", "127.0.0.1:0", "upgrade", /does not speak HTTP: its address may begin without ws:\.$/],
+  ["ws://", "wss://127.0.0.1:0/", "closed", /or speak TLS \(then its address begins with wss: or tls:\)/],
+  ["tls:", "127.0.0.1:0", "tls", /does not speak TLS: its address may begin without tls:, or with ws:/],
+  ["tls:", "ws://127.0.0.1:0/", "tls", /does not speak TLS: its address may begin without tls:, or with ws:/],
+  ["tls:", "wss://127.0.0.1:0/", "BAD_HEADER", /speaks HTTP: its .* with ws:, or with wss: instead of tls:/],
+  ["wss://", "ws://127.0.0.1:0/", "tls", /does not speak TLS: its address may begin with ws:, or without/],
+  ["wss://", "tls:127.0.0.1:0", "upgrade", /speak HTTP: its address may begin with tls: instead of wss:\.$/],
 ])("by %p at a door for %s", async (scheme, listen, reason, says) => {
-  await using server = await start("s", { listen, shape: [1], tls: { ...certificates.server } });
+  await using server = await start("s", { listen, shape: [1], ...withTls(listen, certificates.server) });
   server.on("error", () => {});
   const error = await firstError(`${scheme}127.0.0.1:${/:(\d+)\/?$/.exec(server.addresses[0]!)![1]}`);
-  expect(error).toMatchObject({ code: "CONNECT_FAILED", details: { reason } });
+  const code = reason === "BAD_HEADER" ? "PROTOCOL" : "CONNECT_FAILED";
+  expect(error).toMatchObject({ code, details: { reason } });
   expect(error.message).toMatch(says);
   expect(error.message).not.toMatch(/certificate/);
+});
+
+test("a web page at a plain door: its node hears what is wrong with it", async () => {
+  const errors: string[] = [];
+  await using server = await start("s", {
+    listen: 0,
+    shape: [1],
+    onError: ({ message }) => errors.push(message),
+  });
+  await fetch(`http://${server.addresses[0]}/`).catch(() => {});
+  await until(() => errors.length > 0, "the complaint");
+  expect(errors[0]).toMatch(/speaks HTTP: an address for WebSockets begins with ws: or wss:, and this one/);
 });
 
 test.each(["tls:", "wss://"])("at a full %s door", async (scheme) => {

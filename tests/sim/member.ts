@@ -109,13 +109,12 @@ export function startOptions(
   { odds: { cells, queueBytes }, isCalm }: Pick<Weather, "odds" | "isCalm">,
 ): StartOptions {
   return {
-    ...(plan.listens && { listen: address }),
+    ...(plan.listens && { listen: address, queueBytesMax: queueBytes }),
     shape: [cells],
     arrays: { table: { shape: tableShape, dtype: "i16" } },
     checkHash: plan.checkHash && plan.parents.length > 0,
     heartbeatMs: 500,
     reconnect: { minMs: 20, maxMs: 500 },
-    queueBytesMax: queueBytes,
     ...(plan.mesh && { mesh: true }),
     ...(plan.keeps && { share: true, persist: true }),
     ...(plan.secret && { secrets: { key: { secret: plan.secret } } }),

@@ -29,8 +29,8 @@ test("every reason is explained", () => {
 });
 
 test.each([
-  ["127.0.0.1:1", /many links, or speak TLS \(then its address begins with tls:\)\.$/],
-  ["ws://127.0.0.1:1/", /many links, or speak TLS \(then its address begins with wss:\)\.$/],
+  ["127.0.0.1:1", /many links, or speak TLS \(then its address begins with tls: or wss:\)\.$/],
+  ["ws://127.0.0.1:1/", /many links, or speak TLS \(then its address begins with wss: or tls:\)\.$/],
   ["unix:/run/a", /it may have too many links\.$/],
   ["tls:127.0.0.1:1", /it may have too many links, or not speak TLS\.$/],
 ])("one that closes at once, %s", (text, says) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type Head, HeadReader } from "../../src/transport/http_head.ts";
+import { type Head, HeadReader, NotHttp } from "../../src/transport/http_head.ts";
 
 function headOf(...lines: string[]): Head {
   const text = ["GET / HTTP/1.1", ...lines, "", ""].join("\r\n");
@@ -9,6 +9,17 @@ function headOf(...lines: string[]): Head {
 test("a field's value is what stands between the blanks around it", () => {
   const { fields } = headOf("a:1", "b: \t 2 \t ", "c:", "d: \t ", "e: x  y", "f:::", "a: 2 ");
   expect(Object.fromEntries(fields)).toEqual({ a: "1, 2", b: "2", c: "", d: "", e: "x  y", f: "::" });
+});
+
+test("a frame of memblast's is no HTTP, also where its length begins with the code of a letter", () => {
+  for (const bytes of [
+    [12, 0, 0, 0],
+    [71, 0, 0, 0],
+    [71, 69, 0],
+    [22, 3, 1],
+  ])
+    expect(() => new HeadReader().push(Uint8Array.from(bytes))).toThrow(NotHttp);
+  expect(new HeadReader().push(new TextEncoder().encode("G"))).toBeNull();
 });
 
 test("blanks cost no more than letters, wherever they stand", () => {

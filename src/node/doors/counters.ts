@@ -14,7 +14,10 @@ export const noDoor = Object.freeze({
   held: 0,
   /** Links closed unseen: `connectionsMax` stood already, or the process had too few files left. */
   refused: 0,
-  /** Links that TLS refused: no certificate or an untrusted one where `tls.clientCertificates` asks for it, or a version below 1.2. */
+  /**
+   * Links that ended in TLS's handshake: no certificate or an untrusted one where `tls.clientCertificates` asks for it, a version below 1.2,
+   * bytes that are no TLS, and clients that say that they do not trust this node's certificate.
+   */
   untrusted: 0,
   /** WebSockets refused because of the name that the node was called by (`hosts`) or the web page that they came from (`origins`). */
   foreign: 0,

@@ -3,29 +3,38 @@ import type { Dtype } from "../../array/dtype.ts";
 import { arrayText, isSchema, type Schema, schemaDifference } from "../../array/schema.ts";
 import { shapeText } from "../../array/shape.ts";
 import type { MemblastError } from "../../errors.ts";
-import { refuseOptions } from "./complaint.ts";
+import { exactly, inForm, refuseOptions } from "./complaint.ts";
 import { sharingOptions } from "./sharing.ts";
 
 const shapeOption = z.array(z.int().min(1)).max(8).optional();
 const dtypeOption = z.string().optional();
 
-export const attachOptions = z.strictObject({
-  /** "r" never changes anything; "rw" writes: alone while no other process does, or in turn where the segment has many writers. */
-  mode: z.enum(["r", "rw"]).default("r"),
-  /** What the segment must be; without, whatever it is. */
-  writers: z.enum(["one", "many"]).optional(),
-  lockTimeoutMs: sharingOptions.lockTimeoutMs,
-  /** What the main array must be. What is not said is not compared. */
-  shape: shapeOption,
-  dtype: dtypeOption,
-  /** Arrays that must be there, and what they must be. Others may be there too. */
-  arrays: z.record(z.string(), z.strictObject({ shape: shapeOption, dtype: dtypeOption })).optional(),
-  /** The whole schema that it must have: every array in its place, and room for metadata. */
-  schema: z.custom<Schema>(isSchema, { error: "a schema is what the `schema` of a node gives" }).optional(),
-  unsafeFilesystem: sharingOptions.unsafeFilesystem,
-  onUpdate: z.function().optional(),
-  onError: z.function().optional(),
-});
+export const attachOptions = exactly(
+  {
+    /** "r" never changes anything; "rw" writes: alone while no other process does, or in turn where the segment has many writers. */
+    mode: z.enum(["r", "rw"]).default("r"),
+    /** What the segment must be; without, whatever it is. */
+    writers: z.enum(["one", "many"]).optional(),
+    lockTimeoutMs: sharingOptions.lockTimeoutMs,
+    /** What the main array must be. What is not said is not compared. */
+    shape: shapeOption,
+    dtype: dtypeOption,
+    /** Arrays that must be there, and what they must be. Others may be there too. */
+    arrays: z
+      .record(
+        z.string(),
+        exactly({ shape: shapeOption, dtype: dtypeOption }, "an array is { shape?, dtype? }"),
+        inForm("they are { name: { shape?, dtype? } }"),
+      )
+      .optional(),
+    /** The whole schema that it must have: every array in its place, and room for metadata. */
+    schema: z.custom<Schema>(isSchema, { error: "a schema is what the `schema` of a node gives" }).optional(),
+    unsafeFilesystem: sharingOptions.unsafeFilesystem,
+    onUpdate: z.function().optional(),
+    onError: z.function().optional(),
+  },
+  'they are an object, as { mode: "rw" }',
+);
 
 type Parsed = z.output<typeof attachOptions>;
 

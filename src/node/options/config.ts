@@ -4,7 +4,7 @@ import { type ArraySpec, arrayText } from "../../array/schema.ts";
 import { shapeText } from "../../array/shape.ts";
 import type { Region } from "../../delta/region.ts";
 import { fail } from "../../errors.ts";
-import { type Address, formatAddress, isLoopback, parseAddress } from "../../transport/address.ts";
+import { type Address, formatAddress, isLoopback, isTls, parseAddress } from "../../transport/address.ts";
 import { fromAnywhere } from "../../transport/socketfile.ts";
 import { listenTls, type TlsOptions, tryCredentials } from "../../transport/tls.ts";
 import { refuseContradictions } from "./contradiction.ts";
@@ -62,19 +62,21 @@ export interface NodeConfig {
 /** The options as one frozen value. INVALID_OPTION names the option and what it should be. */
 export function parseStartOptions(given: unknown): NodeConfig {
   const options = checkOptions(given);
-  refuseContradictions(options);
   const dtype = checkDtype(options.dtype === undefined ? "f64" : options.dtype);
   const listen = asList(options.listen).map(parseAddress);
-  if (listen.some(isTls)) listenTls(options.tls);
-  if (options.tls) tryCredentials(options.tls);
-  if (!options.insecure && !options.secrets) checkExposure(listen, options.tls);
   const servers = [...asList(options.server), ...(options.servers ?? [])].map((server) =>
     parseServer(server, options),
   );
+  refuseContradictions(options, given ?? {}, { listen, servers });
+  if (listen.some(isTls)) listenTls(options.tls);
+  if (options.tls) tryCredentials(options.tls);
+  if (!options.insecure && !options.secrets) checkExposure(listen, options.tls);
   const sharing = parseSharing(options);
   const arrays = arraySpecs(options, dtype, servers);
   if (arrays.length === 0 && servers.length === 0)
-    fail("INVALID_OPTION", "start(): say what to hold: shape, arrays, or a server to take them from");
+    fail("INVALID_OPTION", "start(): say what to hold: shape, arrays, or a server to take them from", {
+      path: ["shape"],
+    });
   const { checkHash, metaBytesMax, heartbeatMs, connectionsMax, tls } = options;
   return Object.freeze({
     listen,
@@ -101,10 +103,6 @@ function asList<T>(value: T | T[] | undefined): T[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
-function isTls({ kind }: Address): boolean {
-  return kind === "tls" || kind === "wss";
-}
-
 /** Nobody should publish memory to a network without knowing. A door that wants a certificate of everybody asks who comes. */
 function checkExposure(listen: readonly Address[], tls: TlsOptions | undefined): void {
   const asks = (address: Address) => isTls(address) && tls?.clientCertificates === true;
@@ -114,7 +112,7 @@ function checkExposure(listen: readonly Address[], tls: TlsOptions | undefined):
       "INVALID_OPTION",
       `start(): ${formatAddress(exposed)} can be reached from other machines and nothing asks who comes: listen on 127.0.0.1, ` +
         "give secrets, listen on tls: or wss: with tls.clientCertificates, or pass insecure: true if that is what you want",
-      { address: formatAddress(exposed) },
+      { path: ["listen"], address: formatAddress(exposed) },
     );
 }
 
@@ -170,13 +168,14 @@ function arraySpecs(options: ParsedOptions, dtype: Dtype, servers: readonly Serv
       fail(
         "INVALID_OPTION",
         `start(): maps make ${arrayText(target.array)} both ${shapeText(known.shape)} and ${shapeText(target.shape)}: give its shape in arrays`,
-        { array: target.array },
+        { path: ["maps"], array: target.array },
       );
     if (known) continue;
     if (target.array === null)
       fail(
         "INVALID_OPTION",
         "start(): a map lands in the main array: give its shape, or give the map a name",
+        { path: ["shape"] },
       );
     specs.set(target.array, { name: target.array, dtype, shape: target.shape });
     isImplied.add(target.array);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { exactly } from "./complaint.ts";
 
 function expected(label: string, what: string): string {
   return `${what} is PEM text (-----BEGIN ${label}-----) or its bytes, not the name of a file`;
@@ -31,11 +32,7 @@ const shape = {
 };
 
 /** The option `tls`: nothing in it may be misspelt, or it would protect less than it says. See TlsOptions. */
-export const tlsOption = z
-  .strictObject(shape, {
-    error: (issue) =>
-      issue.code === "unrecognized_keys"
-        ? `there is no ${(issue.keys as string[]).join(", ")}: it has ${Object.keys(shape).join(", ")}`
-        : undefined,
-  })
-  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), "cert and key need each other");
+export const tlsOption = exactly(shape, "it is { cert?, key?, ca? ... }, with PEM text in them").refine(
+  ({ cert, key }) => (cert === undefined) === (key === undefined),
+  "cert and key need each other",
+);

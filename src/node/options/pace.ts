@@ -47,3 +47,9 @@ export function checkRate(perSecond: unknown): number | null {
     },
   );
 }
+
+/** INVALID_OPTION for a server that is none of those that are followed. */
+export function refuseRateOf(server: string, followed: readonly string[]): never {
+  const list = followed.length > 0 ? `only ${followed.join(", ")}` : "nor any other server";
+  fail("INVALID_OPTION", `setRate(): this node does not follow ${server}, ${list}`, { server, followed });
+}

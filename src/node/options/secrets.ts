@@ -6,6 +6,7 @@ import { fullRegion, type Region, regionRuns } from "../../delta/region.ts";
 import { contains, eachRun, type Runs } from "../../delta/runs.ts";
 import { fail } from "../../errors.ts";
 import { nameCharactersMax } from "../../protocol/limits.ts";
+import { exactly, inForm } from "./complaint.ts";
 
 /** Shorter ones could be guessed from one recorded proof. */
 const secretBytesMin = 16;
@@ -18,32 +19,45 @@ const secret = z.custom<string | Uint8Array>(
     (typeof value === "string" || value instanceof Uint8Array) && Buffer.byteLength(value) >= secretBytesMin,
   { error: `a secret is a string or a Uint8Array of at least ${secretBytesMin} bytes` },
 );
-const region = z.strictObject({
-  array: z.string().nullable().optional(),
-  start: z.array(z.int().min(0)),
-  shape: z.array(z.int().min(1)),
-});
+const region = exactly(
+  {
+    array: z.string().nullable().optional(),
+    start: z.array(z.int().min(0)),
+    shape: z.array(z.int().min(1)),
+  },
+  "a region is { array?, start, shape }",
+);
+/** One of them and what it opens, in messages. */
+const lockForm =
+  "{ secret, arrays?, regions? }, and the secret a string or a Uint8Array of at least 16 bytes";
 
 /** Who may follow: the secrets that followers can prove to know, by key, and what each opens. */
 export const secretsOption = z.record(
   keyId,
-  z.strictObject({
-    /** 16 bytes or more; of a text, in UTF-8. It never travels. */
-    secret,
-    /** Arrays that may be followed; null is the main one. Without `arrays` and `regions`: everything. */
-    arrays: z.array(z.string().nullable()).optional(),
-    /** Boxes that may be followed, besides the arrays: `start` and `shape` in elements of the array, null or absent the main one. */
-    regions: z.array(region).optional(),
-  }),
+  exactly(
+    {
+      /** 16 bytes or more; of a text, in UTF-8. It never travels. */
+      secret,
+      /** Arrays that may be followed; null is the main one. Without `arrays` and `regions`: everything. */
+      arrays: z.array(z.string().nullable()).optional(),
+      /** Boxes that may be followed, besides the arrays: `start` and `shape` in elements of the array, null or absent the main one. */
+      regions: z.array(region).optional(),
+    },
+    `what is behind a key is ${lockForm}`,
+  ),
+  inForm(`they are { key: ${lockForm}`.replace("? }", "? } }")),
 );
 
 /** What this node proves to the nodes it follows that ask for it. */
-export const secretOption = z.strictObject({
-  /** What that node calls the secret: 1 to 128 printable characters. */
-  keyId,
-  /** 16 bytes or more; of a text, in UTF-8. It never travels. */
-  secret,
-});
+export const secretOption = exactly(
+  {
+    /** What that node calls the secret: 1 to 128 printable characters. */
+    keyId,
+    /** 16 bytes or more; of a text, in UTF-8. It never travels. */
+    secret,
+  },
+  "it is { keyId, secret }: what the server calls it, and a string or a Uint8Array of at least 16 bytes",
+);
 
 /** A shared secret that signs and compares, and is never shown again: not by inspecting, not as JSON, not in an error. */
 export class Secret {
@@ -100,7 +114,9 @@ export class Keyring {
       return [id, { secret: new Secret(value), rights }];
     });
     if (locks.length === 0)
-      fail("INVALID_OPTION", "start(): option secrets: it holds none, so nobody could follow");
+      fail("INVALID_OPTION", "start(): option secrets: it holds none, so nobody could follow", {
+        path: ["secrets"],
+      });
     return new Keyring(new Map(locks));
   }
 

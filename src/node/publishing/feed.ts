@@ -1,4 +1,4 @@
-import { regionRuns } from "../../delta/region.ts";
+import { regionRuns, regionText } from "../../delta/region.ts";
 import { RunIndex } from "../../delta/run_index.ts";
 import { normalise, type Runs, totalBytes, union } from "../../delta/runs.ts";
 import { SubscribedSpace } from "../../delta/space.ts";
@@ -244,8 +244,14 @@ export class Feeds {
    */
   runsOf(regions: Wanted["regions"], rights: Runs | null): Runs {
     const runs = regionRuns(this.#storage.schema, regions);
-    if (rights && !covers(rights, runs)) refuse("FORBIDDEN", "This key does not open all of these regions.");
+    if (rights && !covers(rights, runs)) this.#forbid(regions, rights);
     return runs;
+  }
+
+  #forbid(regions: Wanted["regions"], rights: Runs): never {
+    const { schema } = this.#storage;
+    const shut = regions.find((region) => !covers(rights, regionRuns(schema, [region])))!;
+    refuse("FORBIDDEN", `This key does not open ${regionText(shut)}: follow less, by maps.`);
   }
 
   /**

@@ -57,6 +57,16 @@ export interface NodeEvents {
   error: MemblastError;
 }
 
+export const nodeEvents: Readonly<Record<keyof NodeEvents, true>> = {
+  connect: true,
+  disconnect: true,
+  mismatch: true,
+  conflated: true,
+  overflow: true,
+  crowded: true,
+  error: true,
+};
+
 /**
  * Whether the end of a link at the door is worth a word, once a second at most. Those who never said who they are and were too slow, or
  * too many, are only counted.

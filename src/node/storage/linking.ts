@@ -1,15 +1,16 @@
 import { isCompanion, isStamped, metaStamps, stampsOf } from "../../array/companion.ts";
 import { arraySchema, arrayText, type ArraySchema, type Schema } from "../../array/schema.ts";
-import { fullRegion, type Region } from "../../delta/region.ts";
-import { fail } from "../../errors.ts";
+import { checkRegion, fullRegion, type Region } from "../../delta/region.ts";
+import { fail, MemblastError } from "../../errors.ts";
 import type { RegionLink, ServerConfig } from "../options/config.ts";
 
 /**
  * What is followed, and where it lands: what the maps say, or every array of this node, which the server then must have too. Where both
  * sides keep stamps, those of the same elements.
- * @throws SCHEMA_MISMATCH
+ * @throws SCHEMA_MISMATCH, INVALID_REGION
  */
 export function linksOf(server: ServerConfig, theirs: Schema, own: Schema): readonly RegionLink[] {
+  checkMaps(server, "source", theirs);
   const links = server.links ?? equalArrays(server, theirs, own);
   if (!isStamped(theirs) || !isStamped(own)) return links;
   const stamps = links.map(({ source, target }) => ({
@@ -48,9 +49,23 @@ interface OwnMemory {
   readonly stamping: object | null;
 }
 
-/** Where a server's elements land. */
+/** Where a server's elements land. @throws INVALID_REGION where a map leaves this node's arrays */
 export function targetsOf(server: ServerConfig, own: Schema): readonly Region[] {
+  checkMaps(server, "target", own);
   return server.links?.map((link) => link.target) ?? usersArrays(own).map(fullRegion);
+}
+
+/** INVALID_REGION, which says what map it is about, and whose arrays. */
+function checkMaps({ key, links }: ServerConfig, side: "source" | "target", schema: Schema): void {
+  for (const [i, link] of links?.entries() ?? [])
+    try {
+      checkRegion(schema, link[side]);
+    } catch (error) {
+      if (!(error instanceof MemblastError)) throw error;
+      const whose = side === "source" ? "that server" : "this node";
+      const text = `maps[${i}] for ${key}, in the arrays of ${whose}: ${error.message}`;
+      throw new MemblastError(error.code, text, { ...error.details, map: i }, error);
+    }
 }
 
 function usersArrays(schema: Schema): ArraySchema[] {

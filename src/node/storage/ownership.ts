@@ -36,7 +36,7 @@ function refuse(
     "INVALID_OPTION",
     `start(): ${a.server.key} (to ${text(a.targets)}) and ${b.server.key} (to ${text(b.targets)}) would write the same elements: ` +
       "give each server a region of its own with maps, or pass mesh: true, so that the last writer wins",
-    { servers: [a.server.key, b.server.key] },
+    { path: ["servers"], servers: [a.server.key, b.server.key] },
   );
 }
 

@@ -19,7 +19,7 @@ export interface View {
  */
 export interface Transaction {
   array(name: string): NdArray;
-  /** Metadata to commit with this version (JSON); reading gives what is there now. */
+  /** Metadata to commit with this version (JSON), undefined for none; reading gives what is there now. @throws INVALID_META */
   meta: unknown;
 }
 
