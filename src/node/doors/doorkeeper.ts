@@ -133,7 +133,7 @@ export class Doorkeeper {
 /** All network addresses of this machine: programs behind one proxy, or a thousand of one user, are many. */
 const here = "this machine";
 
-function isHere(address: string): boolean {
+export function isHere(address: string): boolean {
   return address === here || address.startsWith("unix:");
 }
 

@@ -21,6 +21,7 @@ import type { Identity } from "../runtime/identity.ts";
 import { Quiet } from "../runtime/quiet.ts";
 import type { World } from "../runtime/world.ts";
 import type { Published } from "../storage/shadow.ts";
+import { Purses } from "./purses.ts";
 import type { DoorStats } from "./counters.ts";
 import { addressOf, Doorkeeper, limitsWithin } from "./doorkeeper.ts";
 
@@ -62,6 +63,7 @@ export class Listening {
   readonly #session: PublisherConfig;
   readonly #owner: ListeningOwner;
   readonly #doorkeeper: Doorkeeper;
+  readonly #purses: Purses;
   /** Of all listeners together. */
   readonly #places: Places;
   /** Links turned away since that was last told. */
@@ -99,6 +101,7 @@ export class Listening {
     this.#crowdedQuiet = new Quiet(crowdedQuietMs, now);
     this.#untrustedQuiet = new Quiet(strangerQuietMs, now);
     this.#faultyQuiet = new Quiet(strangerQuietMs, now);
+    this.#purses = new Purses(now);
     this.#doorkeeper = new Doorkeeper(
       now,
       limitsWithin(Math.min(config.connectionsMax, descriptors.linksMax)),
@@ -206,7 +209,7 @@ export class Listening {
       {
         rights: (keyId) => this.#rightsOf(keyId),
         queueBytesMax: this.#config.queueBytesMax,
-        allowance: new Allowance(this.#storage.schema, () => this.#world.now()),
+        allowance: new Allowance(this.#storage.schema, () => this.#world.now(), this.#purses.of(address)),
       },
     );
     const evict = () => {

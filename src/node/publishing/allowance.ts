@@ -41,6 +41,10 @@ interface Cost {
   readonly leaves: number;
 }
 
+export function hashingPurse(now: () => number): Purse {
+  return new Purse(leavesMax, leavesPerSecond, now);
+}
+
 const nothing: Cost = { work: 0, leaves: 0 };
 
 /** One subscription: the bytes that it covers, and what it has cost. */
@@ -62,10 +66,11 @@ export class Allowance {
   /** What the request that is looked at has cost so far. */
   #spent = nothing;
 
-  constructor(schema: Schema, now: () => number) {
+  /** `hashing` pays for leaves: where links may come again and again, they have one together. */
+  constructor(schema: Schema, now: () => number, hashing = hashingPurse(now)) {
     this.#schema = schema;
     this.#work = new Purse(creditMax, creditPerSecond, now);
-    this.#hashing = new Purse(leavesMax, leavesPerSecond, now);
+    this.#hashing = hashing;
   }
 
   /** Stretches under all subscriptions. */
