@@ -112,6 +112,7 @@ export class Following implements LineOwner {
       this.#wanted = wanted;
       if (before) {
         wanted.gaps.takeOver(before.gaps);
+        before.replica.dropParts();
         this.#step({ kind: "unsubscribe", key: before.key, now: this.#world.now() });
       }
       this.#subscribe(wanted);
@@ -293,6 +294,7 @@ export class Following implements LineOwner {
   /** What is too much for the moment is asked for again; other regions that cannot be had leave the ones before in force. */
   #refused(key: number, { code, message }: ProtocolFault): void {
     if (this.shown?.key === key) this.shown.gaps.expect("reconnect");
+    this.#of(key).replica.dropParts();
     if (this.#asking.refused(code)) return;
     const text = `${this.#config.url} refuses what is asked of it: ${message}`;
     const error = new MemblastError("REFUSED", text, { reason: code });
@@ -325,6 +327,7 @@ export class Following implements LineOwner {
   #overflowed(key: number): void {
     this.counters.overflows++;
     this.#of(key).gaps.expect("overflow");
+    this.#of(key).replica.dropParts();
     if (this.#config.pace.overflow !== "disconnect") return;
     const text = `${this.#config.url} could not keep all commits that this client was too slow to take`;
     this.onHopeless(new MemblastError("REFUSED", text, { reason: "OVERFLOW" }));

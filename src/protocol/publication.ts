@@ -29,7 +29,7 @@ import {
   onWritable,
   skippedFrame,
 } from "./session.ts";
-import { isMarkDue, isOpen, oneMore, readUntil, withMark } from "./window.ts";
+import { isMarkDue, isOpen, oneMore, reachedBy, readUntil, withMark } from "./window.ts";
 
 type OpenStep = readonly [PublisherOpen, PublisherAction[]];
 
@@ -189,29 +189,32 @@ function onHashes(state: PublisherOpen, message: HashesMessage, now: number): Pu
 
 /** What was sent before the PING that this answers has been read: there may be room in the window again. */
 function onRead(state: PublisherOpen, opaque: Uint8Array, now: number): OpenStep {
-  const window = readUntil(state.window, numberOf(state.vitals.life, opaque));
-  const [vitals, actions] = onPong(state.vitals, opaque, now);
-  const next = { ...state, vitals, window };
-  if (window === state.window) return [next, actions];
-  const [swept, deliveries] = sweep(next, now, null);
-  return [swept, [...actions, ...deliveries]];
+  const mark = reachedBy(state.window, numberOf(state.vitals.life, opaque));
+  const [vitals, reports] = onPong(state.vitals, opaque, now);
+  if (mark === undefined) return [{ ...state, vitals }, reports];
+  // With one PING after the other it is hardly ever the newest that is answered.
+  const report: PublisherAction = { kind: "report", report: { kind: "roundTrip", ms: now - mark.at } };
+  const [next, deliveries] = sweep({ ...state, vitals, window: readUntil(state.window, mark) }, now, null);
+  return [next, [report, ...deliveries]];
 }
 
 function onDeltaSent(before: PublisherOpen, id: number, to: number, now: number): OpenStep {
+  const subscription = before.subscriptions.get(id);
+  if (subscription?.stage !== "live") return [before, []];
+  if (subscription.mode === "every") return onDelivered(before, subscription, to, now);
   const [state, marks] = marked({ ...before, window: oneMore(before.window) }, now);
-  const [next, actions] = onDelivered(state, id, to, now);
+  const [next, actions] = onDelivered(state, subscription, to, now);
   return [next, [...marks, ...actions]];
 }
 
 function marked(state: PublisherOpen, now: number): OpenStep {
   if (!isMarkDue(state.window)) return [state, []];
   const [vitals, actions] = onMark(state.vitals, now);
-  return [{ ...state, vitals, window: withMark(state.window, vitals.life.pings) }, actions];
+  return [{ ...state, vitals, window: withMark(state.window, vitals.life.pings, now) }, actions];
 }
 
-function onDelivered(state: PublisherOpen, id: number, to: number, now: number): OpenStep {
-  const before = state.subscriptions.get(id);
-  if (before?.stage !== "live") return [state, []];
+function onDelivered(state: PublisherOpen, before: LiveSubscription, to: number, now: number): OpenStep {
+  const { id } = before;
   const [next, actions] = sweep(state, now, [id], (subscription) => delivered(subscription, to));
   const versions = before.sent === null || before.mode === "every" ? 0 : to - before.sent - 1;
   if (versions <= 0) return [next, actions];

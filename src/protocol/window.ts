@@ -4,11 +4,19 @@
  * PING, and its PONG says that those before it have been read.
  */
 export interface Window {
-  /** Deltas sent on this link, and how many of them have been read for all that is known. */
+  /** Deltas of subscriptions in the mode "latest" that were sent on this link, and how many of them have been read for all that is known. */
   readonly sent: number;
   readonly read: number;
-  /** Numbers of the PINGs that are not answered, and what had been sent before each. */
-  readonly marks: readonly { readonly ping: number; readonly sent: number }[];
+  /** PINGs that are not answered. */
+  readonly marks: readonly Mark[];
+}
+
+export interface Mark {
+  /** The number of the PING, and when it was sent. */
+  readonly ping: number;
+  readonly at: number;
+  /** What had been sent before it. */
+  readonly sent: number;
 }
 
 /** Deltas that may be unread. Over a long way that is all that one round trip brings: more commits than these go together. */
@@ -31,13 +39,15 @@ export function isMarkDue({ sent, read, marks }: Window): boolean {
   return sent - (marks.at(-1)?.sent ?? read) >= markEvery;
 }
 
-export function withMark(window: Window, ping: number): Window {
-  return { ...window, marks: [...window.marks, { ping, sent: window.sent }] };
+export function withMark(window: Window, ping: number, at: number): Window {
+  return { ...window, marks: [...window.marks, { ping, at, sent: window.sent }] };
 }
 
-/** The PING of that number has been answered, and so is every one before it. */
-export function readUntil(window: Window, ping: number): Window {
-  const reached = window.marks.findLast((mark) => mark.ping <= ping);
-  if (reached === undefined) return window;
-  return { ...window, read: reached.sent, marks: window.marks.filter((mark) => mark.ping > ping) };
+/** The last mark that is reached where the PING of that number has been answered, and so every one before it; undefined: none. */
+export function reachedBy({ marks }: Window, ping: number): Mark | undefined {
+  return marks.findLast((mark) => mark.ping <= ping);
+}
+
+export function readUntil(window: Window, { ping, sent }: Mark): Window {
+  return { ...window, read: sent, marks: window.marks.filter((mark) => mark.ping > ping) };
 }

@@ -1,13 +1,16 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { makeSchema } from "../../src/array/schema.ts";
 import { Mapping } from "../../src/delta/mapping.ts";
 import { standingBytesMin } from "../../src/node/following/arrival.ts";
 import { Image } from "../../src/node/following/image.ts";
+import { KeptParts } from "../../src/node/following/kept_parts.ts";
 import { Replica } from "../../src/node/following/replica.ts";
 import { Storage } from "../../src/node/storage/storage.ts";
 import type { Delta } from "../../src/protocol/assembly.ts";
 import type { DeltaChunk, DeltaHead } from "../../src/protocol/part.ts";
+import { placeOf } from "../../src/memory/place.ts";
 import { uniqueName } from "../memory/names.ts";
 import { Random, seed } from "../transport/random.ts";
 
@@ -163,6 +166,38 @@ describe("a delta in parts", () => {
     expect(replica.keptBytes).toBe(0);
   });
 
+  test("one that is scattered is kept: to take it out again would hold up who wants to write", () => {
+    using storage = Storage.createPrivate(local);
+    const replica = new Replica("source", storage, mapping(), { hasher: null });
+    const [few, many] = [400, 600].map((count) => ({
+      runs: Float64Array.from({ length: 2 * count }, (_, i) => (i % 2 ? 8 : 2000 + 16 * i)),
+      data: new Uint8Array(8 * count).fill(7),
+    }));
+    replica.take([few!], headOf(0, 1, cells));
+    expect(replica.keptBytes).toBe(0);
+    replica.take(
+      [{ ...many!, runs: many!.runs.map((each, i) => (i % 2 ? each : each + 50_000)) }],
+      undefined,
+    );
+    expect(replica.keptBytes).toBe(8000);
+  });
+
+  test("what came between its parts is not kept with them", () => {
+    const kept = new KeptParts();
+    const pieces = Float64Array.of(0, 0, 1);
+    for (let i = 1; i <= 100; i++) {
+      kept.add(pieces, new Uint8Array(300_000).fill(i).subarray(100, 32_100));
+      expect(kept.bytes).toBeLessThanOrEqual(2 * i * 32_000 + 2 ** 20);
+    }
+    expect(
+      [...kept].every(({ data }, i) => data.length === 32_000 && data.every((byte) => byte === i + 1)),
+    ).toBe(true);
+    const together = new KeptParts();
+    const read = new Uint8Array(524_288);
+    for (let i = 0; i < 8; i++) together.add(pieces, read.subarray(i * 65_536, (i + 1) * 65_536));
+    expect([...together].every(({ data }) => data.buffer === read.buffer)).toBe(true);
+  });
+
   test("two servers of one memory take it from each other", () => {
     using storage = Storage.createPrivate(local);
     const a = new Replica("a", storage, mapping(), { hasher: null });
@@ -241,6 +276,34 @@ test.each(["close", "kill -9"])(
     expect(storage.snapshot(null).array.get(1)).toBe(5);
   },
 );
+
+describe("a file that is lost in the middle of one", () => {
+  function standing() {
+    const name = uniqueName("lost");
+    const storage = Storage.createShared(name, source, {});
+    storage.write((a) => a.fill(5));
+    const transaction = storage.stand(() => {})!;
+    storage.segment.scatter(new Uint8Array(cells).fill(9), Float64Array.of(0, 0, cells));
+    return { name, storage, transaction, files: placeOf(name) };
+  }
+
+  test("does not keep the memory open", () => {
+    const { name, storage, files } = standing();
+    truncateSync(files.data, 4096);
+    expect(() => storage.close()).toThrow(expect.objectContaining({ code: "TRUNCATED" }));
+    expect(storage.segment.isOpen).toBe(false);
+    rmSync(files.data, { force: true });
+    Storage.createShared(name, source, {}).close();
+  });
+
+  test("is found before it is committed", () => {
+    const { storage, transaction, files } = standing();
+    rmSync(files.data);
+    expect(() => transaction.settle()).toThrow(expect.objectContaining({ code: "STALE" }));
+    expect([storage.version, storage.read((a) => a.get(0))]).toEqual([1, 5]);
+    storage.close();
+  });
+});
 
 function fail(): never {
   throw new Error("undone");

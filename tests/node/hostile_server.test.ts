@@ -4,10 +4,11 @@ import { connect } from "../../src/browser/index.ts";
 import { start, type MemblastError } from "../../src/index.ts";
 import { Node } from "../../src/node/node.ts";
 import { realWorld } from "../../src/node/runtime/world.ts";
+import { type Standing, StandingPlace } from "../../src/node/storage/standing.ts";
 import { formatAddress } from "../../src/transport/address.ts";
 import { systemTransport } from "../../src/transport/endpoint.ts";
 import type { Transport } from "../../src/transport/link.ts";
-import { RawServer } from "./raw_server.ts";
+import { type RawPublication, RawServer } from "./raw_server.ts";
 import { codeOf, until } from "./until.ts";
 
 setDefaultTimeout(30_000);
@@ -96,4 +97,46 @@ test("a first state before it was asked for: who closes the node over it has no 
   expect(await codeOf(() => Node.start("f", options, { ...realWorld, transport }))).toBe("CLOSED");
   await closing;
   expect(listened).toEqual([]);
+});
+
+describe("a delta of which only the beginning comes", () => {
+  const large = 200_000;
+  const schema = [{ name: null, dtype: "u8", shape: [large] }] as const;
+  const begin = (link: RawPublication, id: number) => {
+    link.accept({ id }, large);
+    link.delta(id, { full: true, to: 1 }, new Uint8Array(large).fill(1));
+    link.delta(id, { from: 1, to: 2, totalBytes: large }, new Uint8Array(65_536).fill(2), 0, false);
+  };
+
+  test.each([
+    ["a node that overflows", "every"],
+    ["a node that is refused", "latest"],
+  ] as const)("is undone in %s", async (_, mode) => {
+    const standing = new Set<Standing>();
+    const { open } = StandingPlace.prototype;
+    StandingPlace.prototype.open = function (giveWay) {
+      const transaction = open.call(this, giveWay);
+      standing.add(transaction);
+      const { rollback } = transaction;
+      transaction.rollback = () => (standing.delete(transaction), rollback());
+      return transaction;
+    };
+    const fault = { type: "ERROR", code: "LIMIT", text: "too slow" } as const;
+    using raw = await RawServer.listen(schema, {
+      onSubscribe(link, { id }) {
+        if (id > 1) return link.accept({ id }, large); // and nothing else
+        begin(link, id);
+        setTimeout(() => link.send({ ...fault, subscription: id }), 100);
+      },
+    });
+    try {
+      await using node = await start("f", { server: raw.address, mode, reconnect, onError: () => {} });
+      await until(() => standing.size === 1, "the beginning");
+      await until(() => standing.size === 0, "its end");
+      expect(node.ndarray().get(0)).toBe(1);
+      expect(node.verify().damage).toEqual([]);
+    } finally {
+      StandingPlace.prototype.open = open;
+    }
+  });
 });

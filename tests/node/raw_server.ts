@@ -44,18 +44,19 @@ export class RawPublication {
     this.send({ type: "SUBSCRIBED", id, incarnation: this.#incarnation, version: 1, bytes, resumed: false });
   }
 
-  /** A delta in one part: one run from `offset` on. */
+  /** A delta in one part, or its first part: one run from `offset` on. */
   delta(
     subscription: number,
     head: Partial<DeltaHead> & Pick<DeltaHead, "to">,
     data = new Uint8Array(0),
     offset = 0,
+    last = true,
   ): void {
     const { byteLength: totalBytes } = data;
     const base = { from: 0, full: false, repair: false, meta: undefined, root: undefined };
     const content = {
       head: { ...base, incarnation: this.#incarnation, totalBytes, ...head },
-      last: true,
+      last,
       runs: Float64Array.from(totalBytes ? [offset, totalBytes] : []),
       data: totalBytes ? [data] : [],
     };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { PublisherOpen } from "../../src/protocol/publisher_state.ts";
 import { publisherDeadline } from "../../src/protocol/publisher.ts";
 import { unreadMax } from "../../src/protocol/window.ts";
 import { ask, openPublisher, receive, sent } from "./talk.ts";
@@ -53,9 +54,29 @@ describe("deltas that may be unread", () => {
     expect(commit()).toBe(false);
   });
 
-  test("do not shut out the mode every", () => {
-    const { commit } = follower("every");
+  test("do not shut out the mode every, which does not count", () => {
+    const { talk, commit, pings } = follower("every");
     expect(Array.from({ length: 3 * unreadMax }, commit).every(Boolean)).toBe(true);
+    expect(pings).toEqual([]);
+    expect(talk.state).toMatchObject({ window: { sent: 0, marks: [] } });
+  });
+
+  test("of one subscription do not wait for those of another in the mode every", () => {
+    const { talk, commit } = follower("every");
+    receive(talk, { ...ask, id: 2 }, 1);
+    talk.tell({ kind: "subscriptionAccepted", subscription: 2, bytes: 100, now: 1 });
+    talk.tell({ kind: "deltaSent", subscription: 2, to: 5, now: 1 });
+    for (let i = 0; i < 3 * unreadMax; i++) commit();
+    const state = talk.state as PublisherOpen;
+    expect(state.subscriptions.get(2)).toMatchObject({ flight: "delta" });
+    expect(state.window).toMatchObject({ sent: 1, marks: [] });
+  });
+
+  test("tell the round trip, although the newest PING is hardly ever the one that is answered", () => {
+    const { talk, commit, pings } = follower("latest");
+    while (commit());
+    const actions = receive(talk, { type: "PONG", opaque: pings[0]! }, 41);
+    expect(actions).toContainEqual({ kind: "report", report: { kind: "roundTrip", ms: 40 } });
   });
 
   test("while they are so many, nothing is due: no timer in the past", () => {

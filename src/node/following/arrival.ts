@@ -5,9 +5,13 @@ import { fail } from "../../errors.ts";
 import type { Delta } from "../../protocol/assembly.ts";
 import type { DeltaChunk, DeltaHead } from "../../protocol/part.ts";
 import type { Standing } from "../storage/standing.ts";
+import { KeptParts } from "./kept_parts.ts";
 
 /** Deltas of so many bytes are written as they arrive: below that, keeping them costs less than opening the transaction early. */
 export const standingBytesMin = 65_536;
+
+/** A part of more runs is kept: to take what is scattered so out of memory again would hold up who wants to write. */
+const runsMax = 512;
 
 /** What an arrival needs of the memory that it is written to. */
 export interface ArrivalMemory {
@@ -21,18 +25,12 @@ export interface ArrivalMemory {
   };
 }
 
-/** What a part brings: triples image offset, position in `data`, bytes. */
-interface Kept {
-  readonly pieces: Float64Array<ArrayBuffer>;
-  readonly data: Uint8Array;
-}
-
 /** Where the part at hand belongs. */
 const placed = new Pieces();
 
 type State =
   /** All that came is kept for the end. */
-  | { readonly kind: "kept"; readonly kept: Kept[] }
+  | { readonly kind: "kept"; readonly kept: KeptParts }
   /** All that came is written already, in a transaction that stands open. Of each part, the pieces. */
   | { readonly kind: "written"; readonly standing: Standing; readonly written: Float64Array<ArrayBuffer>[] };
 
@@ -45,7 +43,7 @@ export class Arrival {
   readonly #source: string;
   readonly #memory: ArrivalMemory;
   readonly #mapping: Mapping;
-  #state: State = { kind: "kept", kept: [] };
+  #state: State = { kind: "kept", kept: new KeptParts() };
   /** The source's runs that came. */
   #runs = new RunBuilder();
   #parts = 0;
@@ -56,11 +54,9 @@ export class Arrival {
     this.#mapping = mapping;
   }
 
-  /** Memory that what is kept keeps alive: a part is a view of what its link brought in one piece. */
+  /** Memory that what is kept keeps alive. */
   get keptBytes(): number {
-    if (this.#state.kind === "written") return 0;
-    const buffers = new Set(this.#state.kept.map(({ data }) => data.buffer));
-    return [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return this.#state.kind === "written" ? 0 : this.#state.kept.bytes;
   }
 
   /** One part that is not the last; the first has the head. */
@@ -77,8 +73,9 @@ export class Arrival {
   }
 
   #take({ runs, data }: DeltaChunk): void {
+    if (runs.length / 2 > runsMax) this.#giveWay();
     const pieces = this.#placed(runs);
-    if (this.#state.kind === "kept") return void this.#state.kept.push({ pieces: pieces.slice(), data });
+    if (this.#state.kind === "kept") return this.#state.kept.add(pieces.slice(), data);
     this.#memory.segment.scatter(data, pieces);
     this.#state.written.push(pieces.slice());
   }
@@ -99,12 +96,13 @@ export class Arrival {
   #giveWay(): void {
     if (this.#state.kind === "kept") return;
     const { standing, written } = this.#state;
-    const kept = written.map((pieces) => this.#takenOut(pieces));
+    const kept = new KeptParts();
+    for (const pieces of written) this.#takeOut(pieces, kept);
     standing.rollback();
     this.#state = { kind: "kept", kept };
   }
 
-  #takenOut(written: Float64Array<ArrayBuffer>): Kept {
+  #takeOut(written: Float64Array<ArrayBuffer>, kept: KeptParts): void {
     const runs = new Float64Array((written.length / 3) * 2);
     const pieces = written.slice();
     let at = 0;
@@ -115,7 +113,7 @@ export class Arrival {
     }
     const data = new Uint8Array(at);
     this.#memory.segment.gather(runs, data, "working");
-    return { pieces, data };
+    kept.add(pieces, data);
   }
 
   /** Opens the transaction for all of it, unless it stands open. What follows is an ordinary one. */
@@ -139,12 +137,13 @@ export class Arrival {
 
   /** The last part will not come. */
   drop(): void {
-    if (this.#state.kind === "written") this.#state.standing.rollback();
+    const state = this.#state;
     this.#forget();
+    if (state.kind === "written") state.standing.rollback();
   }
 
   #forget(): void {
-    this.#state = { kind: "kept", kept: [] };
+    this.#state = { kind: "kept", kept: new KeptParts() };
     this.#runs = new RunBuilder();
     this.#parts = 0;
   }

@@ -152,7 +152,17 @@ export class Following implements LineOwner {
 
   onEnd(): void {
     this.#asking.stop();
-    this.#replica?.dropParts();
+    this.#dropParts();
+  }
+
+  /** The delta that they are of will not come whole. */
+  #dropParts(): void {
+    try {
+      this.#replica?.dropParts();
+    } catch (error) {
+      if (!(error instanceof MemblastError)) throw error;
+      this.#owner.onError(this, error);
+    }
   }
 
   onDisconnect(reason: string): void {
@@ -207,6 +217,7 @@ export class Following implements LineOwner {
 
   #overflowed(): void {
     this.counters.overflows++;
+    this.#dropParts();
     this.#gaps.expect("overflow");
     if (this.server.pace.overflow !== "disconnect") return;
     const text = `${this.server.key} could not keep all commits that this node was too slow to take`;
@@ -257,7 +268,7 @@ export class Following implements LineOwner {
 
   /** What is too much for the moment is asked for again. */
   #refused({ code, message }: ProtocolFault): void {
-    this.#replica?.dropParts();
+    this.#dropParts();
     if (this.#asking.refused(code)) return;
     const hint =
       code === "UNSUPPORTED" && this.#staging ? " In a mesh a map counts twice, for its stamps." : "";

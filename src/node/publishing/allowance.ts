@@ -35,21 +35,14 @@ const leavesPerSecond = leavesMax / 8;
 /** So many stretches can be compared in the time of what one of a subscription costs. */
 const comparedPerCredit = 4;
 
-/** What a subscription has cost. */
-interface Cost {
-  readonly work: number;
-  readonly leaves: number;
-}
-
 export function hashingPurse(now: () => number): Purse {
   return new Purse(leavesMax, leavesPerSecond, now);
 }
 
-const nothing: Cost = { work: 0, leaves: 0 };
-
-/** One subscription: the bytes that it covers, and what it has cost. */
-interface Held extends Cost {
+/** One subscription: the bytes that it covers, and what it has cost but for leaves. */
+interface Held {
   readonly runs: Runs;
+  readonly work: number;
 }
 
 /**
@@ -64,7 +57,7 @@ export class Allowance {
   readonly #held = new Map<number, Held>();
   #stretches = 0;
   /** What the request that is looked at has cost so far. */
-  #spent = nothing;
+  #spent = 0;
 
   /** `hashing` pays for leaves: where links may come again and again, they have one together. */
   constructor(schema: Schema, now: () => number, hashing = hashingPurse(now)) {
@@ -85,7 +78,7 @@ export class Allowance {
 
   /** Before the runs of these regions are made: what that costs is paid, or refused. @throws LIMIT, UNSUPPORTED, INVALID_REGION */
   pay(regions: readonly Region[]): void {
-    this.#spent = nothing;
+    this.#spent = 0;
     this.#pay(regions.length); // before they are looked at, and also if they do not fit
     const stretches = this.#stretchesOf(regions);
     if (stretches > stretchesMax)
@@ -114,7 +107,6 @@ export class Allowance {
   /** A tree of so many leaves is to be hashed, which others who follow the same get for nothing. @throws LIMIT */
   payLeaves(leaves: number): void {
     this.#hashing.owe(leaves);
-    this.#spent = { ...this.#spent, leaves };
   }
 
   #pay(cost: number): void {
@@ -123,7 +115,7 @@ export class Allowance {
   }
 
   #spend(work: number): void {
-    this.#spent = { ...this.#spent, work: this.#spent.work + work };
+    this.#spent += work;
   }
 
   #stretchesOf(regions: readonly Region[]): number {
@@ -150,16 +142,17 @@ export class Allowance {
 
   /** The request has been let in, and covers these bytes. */
   add(subscription: number, runs: Runs): void {
-    this.#held.set(subscription, { runs, ...this.#spent });
-    this.#spent = nothing;
+    this.#held.set(subscription, { runs, work: this.#spent });
+    this.#spent = 0;
     this.#stretches += runs.length / 2;
   }
 
-  /** That one has ended by no fault of the follower's: it may ask for the same again at once. */
+  /**
+   * That one has ended because its follower was too slow: it may ask for the same again at once. What was hashed for it stays paid: its
+   * tree may go with it, and a follower is too slow whenever it likes.
+   */
   giveBack(subscription: number): void {
-    const { work, leaves } = this.#held.get(subscription) ?? nothing;
-    this.#work.giveBack(work);
-    this.#hashing.giveBack(leaves);
+    this.#work.giveBack(this.#held.get(subscription)?.work ?? 0);
   }
 
   delete(subscription: number): void {

@@ -1,5 +1,8 @@
 import { refuse } from "../../protocol/fault.ts";
 
+/** So long at most there is nothing to be had after it. Followers ask for 14 seconds. */
+const debtSecondsMax = 8;
+
 /** So much of one kind of work may be asked for at once, and so much more each second from then on. */
 export class Purse {
   readonly #max: number;
@@ -29,10 +32,13 @@ export class Purse {
     this.#credit -= cost;
   }
 
-  /** The same for what may cost more than there ever is: while there is no debt it is let in, and leads into one. @throws LIMIT */
+  /**
+   * The same for what may cost more than there ever is: while there is no debt it is let in, and leads into one, from which there is a way
+   * out before a follower gives up asking. @throws LIMIT
+   */
   owe(cost: number): void {
     if (this.credit < 0) tooMuch();
-    this.#credit -= cost;
+    this.#credit = Math.max(this.#credit - cost, -debtSecondsMax * this.#perSecond);
   }
 
   giveBack(cost: number): void {

@@ -2,7 +2,7 @@ import type { Segment } from "../../memory/segment.ts";
 
 /** A transaction that stays open between jobs. Whoever else wants to write ends it first. */
 export interface Standing {
-  /** From here to its commit or rollback, in the same job, it is one like any other. */
+  /** From here to its commit or rollback, in the same job, it is one like any other. @throws TRUNCATED, STALE; then it is undone */
   settle(): void;
   /** Undoes it; nothing, where it has ended. */
   rollback(): void;
@@ -23,11 +23,24 @@ export class StandingPlace {
     this.#segment.begin();
     const standing = {
       giveWay,
-      settle: () => void this.#end(standing),
+      settle: () => {
+        this.#end(standing);
+        this.#checkFile();
+      },
       rollback: () => void (this.#end(standing) && this.#segment.rollback()),
     };
     this.#standing = standing;
     return standing;
+  }
+
+  /** It may have been removed in the meantime. */
+  #checkFile(): void {
+    try {
+      this.#segment.checkFile();
+    } catch (error) {
+      this.#segment.rollback();
+      throw error;
+    }
   }
 
   #end(standing: Standing): boolean {

@@ -360,8 +360,11 @@ export class Storage implements Disposable, Published {
   }
 
   close(): void {
-    this.#standing.close();
-    this.segment.close();
+    try {
+      this.#standing.close();
+    } finally {
+      this.segment.close();
+    }
   }
 
   [Symbol.dispose](): void {
