@@ -87,8 +87,9 @@ export class Writer {
   #at: number;
 
   constructor(byteLength: number, at = 0) {
-    this.bytes = new Uint8Array(byteLength);
-    this.#view = new DataView(this.bytes.buffer);
+    const buffer = new ArrayBuffer(byteLength); // asking a short array for its buffer costs more than making one
+    this.bytes = new Uint8Array(buffer);
+    this.#view = new DataView(buffer);
     this.#at = at;
   }
 

@@ -51,7 +51,7 @@ export function frame(crc: Crc32c, type: FrameType | number, payload: readonly U
     payloadBytes += view.byteLength;
   }
   const number = typeof type === "number" ? type : frameTypes[type];
-  const header = new Uint8Array(headerBytes);
+  const header = new Uint8Array(new ArrayBuffer(headerBytes)); // as in Writer
   writeHeader(header, number, 0, payloadBytes, checksum);
   return padded([header, ...payload], payloadBytes);
 }

@@ -69,7 +69,7 @@ export function drawOdds(random: Random, allowed: ReadonlySet<Fault>): Odds {
     slice: allowed.has("partial") ? slice : 0,
     capacityBytes: allowed.has("stall") ? capacityBytes : 1 << 20,
     fill: random.pick([0, 0.1]),
-    cells: isLarge ? 48_000 : 96,
+    cells: isLarge ? 36_000 : 96,
     queueBytes: random.pick([0, 6000, 50_000, 1 << 20]),
     areAlike: random.chance(0.2) && allowed.has("clock"),
     lostDial: 0.3,
